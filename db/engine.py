@@ -1,0 +1,200 @@
+"""The run database as the daemons and tools use it: transactions, and waiting for a change.
+
+SQLite (WAL, synchronous=FULL, BEGIN IMMEDIATE for whoever writes) for one machine, PostgreSQL for everything that
+is shared between machines.
+"""
+
+from __future__ import annotations
+
+import select
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+import psycopg2
+import psycopg2.extensions
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.orm import Session
+
+from .errors import NetworkFileSystem, UnsupportedDatabase
+from .triggers import CHANNEL
+
+_NETWORK = ("nfs", "afs", "cifs", "smb", "fuse.sshfs", "ceph", "glusterfs", "lustre", "beegfs", "gpfs", "9p")
+_BUSY_SECONDS = 30.0
+_GLANCE_SECONDS = 0.1
+
+
+class Waiter(Protocol):
+    """Sleeps until somebody has committed a step."""
+
+    def wait(self, timeout: float) -> bool:
+        """Sleep at most `timeout` seconds; True at once when something changed since the last call."""
+
+    def close(self) -> None:
+        """Give its connection back."""
+
+
+class Database:
+    """One run database. Safe to share between threads; make it after a fork, never before."""
+
+    def __init__(self, url: str | URL) -> None:
+        """Open `url` (sqlite:///FILE or postgresql://…) without touching it yet.
+
+        Raises UnsupportedDatabase, and NetworkFileSystem for a SQLite file where its locks can't be trusted.
+        """
+        try:
+            self.url = make_url(url)
+        except ArgumentError as error:
+            raise UnsupportedDatabase(url=repr(str(url)[:80])) from error
+        if self.url.drivername == "postgresql":  # which driver that means depends on SQLAlchemy's version
+            self.url = self.url.set(drivername="postgresql+psycopg2")
+        self.dialect = self.url.get_backend_name()
+        if self.dialect == "sqlite" and self.url.database and self.url.get_driver_name() == "pysqlite":
+            refuse_network_file_system(Path(self.url.database))
+            self.engine = create_engine(self.url, connect_args={"timeout": _BUSY_SECONDS})
+            event.listen(self.engine, "connect", _sqlite_connection)
+            event.listen(self.engine, "begin", _sqlite_begin)
+        elif self.dialect == "postgresql" and self.url.get_driver_name() == "psycopg2":
+            self.engine = create_engine(
+                self.url, pool_pre_ping=True, connect_args={"connect_timeout": 10, "options": "-c timezone=UTC -c synchronous_commit=on"}
+            )
+        else:
+            raise UnsupportedDatabase(url=self.masked)
+        self._writing: Engine = self.engine.execution_options(ondeck_writes=True)
+
+    @property
+    def masked(self) -> str:
+        """The address without its password."""
+        return self.url.render_as_string(hide_password=True)
+
+    @contextmanager
+    def write(self) -> Iterator[Session]:
+        """A transaction that may write; committed at the end of the block, rolled back by an exception."""
+        with Session(self._writing, expire_on_commit=False) as session, session.begin():
+            yield session
+
+    @contextmanager
+    def read(self) -> Iterator[Session]:
+        """A transaction that only reads. Keep it short: an open one makes everybody's polls slow."""
+        with Session(self.engine, expire_on_commit=False) as session:
+            yield session
+
+    def waiter(self) -> Waiter:
+        """Something to sleep on between two polls; one for each thread."""
+        if self.dialect == "sqlite":
+            return _DataVersion(str(self.url.database))
+        return _Listener(self.url)
+
+    def check_schema(self) -> None:
+        """Raise NoSchema or OtherSchema unless the database has the schema that this version needs."""
+        from .schema import check  # a circle only of names: schema needs this class  # noqa: PLC0415
+
+        check(self)
+
+    def dispose(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+def refuse_network_file_system(path: Path) -> None:
+    """Raise NetworkFileSystem when `path` lies on one, by /proc/self/mounts."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(errors="surrogateescape")
+    except OSError:
+        return
+    real, best, kind = path.absolute().resolve(), Path("/"), ""
+    for line in mounts.splitlines():
+        fields = line.split(" ")
+        where = Path(fields[1].encode("utf-8", "surrogateescape").decode("unicode_escape", "replace"))
+        if real.is_relative_to(where) and len(where.parts) >= len(best.parts):
+            best, kind = where, fields[2]
+    if kind.startswith(_NETWORK):
+        raise NetworkFileSystem(path=path, kind=kind)
+
+
+def _sqlite_connection(connection: sqlite3.Connection, _record: Any) -> None:
+    connection.isolation_level = None  # we say BEGIN ourselves
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+
+
+def _sqlite_begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("ondeck_writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+class _DataVersion:
+    """SQLite: `PRAGMA data_version` differs when another connection has committed."""
+
+    def __init__(self, path: str) -> None:
+        self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        self._seen = self._version()
+
+    def _version(self) -> int:
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    def wait(self, timeout: float) -> bool:
+        end = time.monotonic() + timeout
+        while True:
+            version = self._version()
+            if version != self._seen:
+                self._seen = version
+                return True
+            left = end - time.monotonic()
+            if left <= 0:
+                return False
+            time.sleep(min(_GLANCE_SECONDS, left))
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class _Listener:
+    """PostgreSQL: LISTEN; through a pooler that can't, nothing comes and the poll interval is the net."""
+
+    def __init__(self, url: URL) -> None:
+        self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._connection = self._connect()
+
+    def _connect(self) -> psycopg2.extensions.connection:
+        connection = psycopg2.connect(self._dsn, connect_timeout=10)
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute(f"LISTEN {CHANNEL}")
+        return connection
+
+    def wait(self, timeout: float) -> bool:
+        if self._connection.closed:
+            self._connection = self._connect()
+            return True  # what came while we were away is unknown
+        if not self._connection.notifies:
+            readable, _, _ = select.select([self._connection], [], [], timeout)
+            if not readable:
+                return False
+        try:
+            self._connection.poll()
+        except psycopg2.Error:
+            self._connection.close()
+            raise
+        came = bool(self._connection.notifies)
+        self._connection.notifies.clear()
+        return came
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def execute_all(connection: Connection, statements: list[str]) -> None:
+    """Run DDL `statements` one by one, as they are (a colon in them is no parameter)."""
+    for statement in statements:
+        connection.exec_driver_sql(statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement)
+
+
+def ping(database: Database) -> None:
+    """Ask the database for a 1; raises its error when it is away."""
+    with database.read() as session:
+        session.execute(text("SELECT 1"))
