@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy.schema import CreateIndex, CreateTable, ExecutableDDLElement
 
 from . import models, tables, triggers
 from .base import Base
@@ -22,7 +22,8 @@ def statements(dialect: str) -> list[str]:
     compiler = {"sqlite": sqlite.dialect, "postgresql": postgresql.dialect}[dialect]()
     out = []
     for table in Base.metadata.sorted_tables:
-        elements = [CreateTable(table), *(CreateIndex(i) for i in sorted(table.indexes, key=lambda i: str(i.name)))]
+        elements: list[ExecutableDDLElement] = [CreateTable(table)]
+        elements += [CreateIndex(i) for i in sorted(table.indexes, key=lambda i: str(i.name))]
         out += [str(e.compile(dialect=compiler)) for e in elements]
     tidy = ["\n".join(line.rstrip() for line in s.strip().expandtabs(4).splitlines()) for s in out]
     return tidy + triggers.statements(dialect)

@@ -128,11 +128,18 @@ def _sqlite_begin(connection: Connection) -> None:
 
 
 class _DataVersion:
-    """SQLite: `PRAGMA data_version` differs when another connection has committed."""
+    """SQLite: `PRAGMA data_version` differs when another connection has committed.
+
+    Heartbeats and probes are commits too: only one with a step in it ends the wait.
+    """
 
     def __init__(self, path: str) -> None:
         self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         self._seen = self._version()
+        self._step = self._last_step()
+
+    def _last_step(self) -> int:
+        return int(self._connection.execute("SELECT coalesce(max(id), 0) FROM transitions").fetchone()[0])
 
     def _version(self) -> int:
         return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
@@ -143,7 +150,9 @@ class _DataVersion:
             version = self._version()
             if version != self._seen:
                 self._seen = version
-                return True
+                step, self._step = self._step, self._last_step()
+                if self._step != step:
+                    return True
             left = end - time.monotonic()
             if left <= 0:
                 return False

@@ -23,6 +23,8 @@ _SCRIPTS = Path(__file__).resolve().parent.parent / "migrations"
 
 def revision(database: Database) -> str | None:
     """The revision of the database's schema; None when it holds no run database."""
+    if database.dialect == "sqlite" and not Path(str(database.url.database)).exists():
+        return None  # to look must not make an empty file
     with database.engine.connect() as connection:
         if not inspect(connection).has_table("alembic_version"):
             return None

@@ -1,0 +1,227 @@
+"""The heartbeat: a local file that needs nothing but the disk, and a row in the run database.
+
+Each has a thread of its own, so that a database that hangs doesn't make a living daemon look dead.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from sqlalchemy import func, insert, select, update
+
+from .. import __version__
+from ..config.dump import fingerprint
+from ..config.model import Config
+from ..db.clock import now
+from ..db.engine import Database
+from ..db.errors import DatabaseError
+from ..db.models import Transition
+from ..db.tables import DaemonBeat
+from .identity import Identity
+from .leases import release_own
+from .logs import redact
+
+log = logging.getLogger(__name__)
+
+
+class LocalBeat(NamedTuple):
+    """A local heartbeat as it was read: whose it is, when (seconds since 1970), and all that stands in it."""
+
+    identity: Identity
+    at: float
+    stopped_at: float | None
+    highest: int
+    content: dict[str, Any]
+
+
+def read(path: Path) -> LocalBeat | None:
+    """The local heartbeat; None when there is no whole one."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        identity = Identity(int(content["pid"]), str(content["host"]), str(content["boot_id"]), int(content["start_ticks"]))
+        stopped = content.get("stopped_at")
+        return LocalBeat(identity, float(content["at"]), stopped and float(stopped), int(content.get("highest") or 0), content)
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+class Heart:
+    """Beats for one daemon instance.
+
+    `ready` is set when the run database was seen with the schema that is needed; `fatal` is called with one line
+    when it has another. `keep` is called with each local beat (the pid file is made again there).
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        identity: Identity,
+        name: str,
+        state_dir: str,
+        path: Path,
+        *,
+        heartbeat: Callable[[], float],
+        lanes: Callable[[], dict[str, Any]],
+        fatal: Callable[[str], None],
+        keep: Callable[[], object] = lambda: None,
+    ) -> None:
+        self.db, self.identity, self.name, self.state_dir, self.path = db, identity, name, state_dir, path
+        self._heartbeat, self._lanes, self._fatal, self._keep = heartbeat, lanes, fatal, keep
+        self.ready = threading.Event()
+        self.asked = threading.Event()  # the database was asked once, whatever it said
+        self.db_error: str | None = None
+        self.config = ""
+        before = read(path)
+        self.highest = before.highest if before else 0
+        self.behind: int | None = None
+        self._started = time.time()
+        self._stop = threading.Event()
+        self._file_lock = threading.Lock()
+        self._threads = [
+            threading.Thread(target=self._beat_file, name="beat", daemon=True),
+            threading.Thread(target=self._beat_row, name="beat-row", daemon=True),
+        ]
+
+    def start(self, config: Config) -> None:
+        """Write the first local beat, and go on beating."""
+        self.config = fingerprint(config)
+        self.write_file()
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self, patience: float = 3.0) -> None:
+        """Say that the daemon has stopped, in the file and, if the database answers within `patience` seconds, in the row.
+
+        What the process still holds is given back with it.
+        """
+        self._stop.set()
+        self.write_file(stopped=True)
+        last = threading.Thread(target=self._stop_row, name="beat-stop", daemon=True)
+        last.start()
+        last.join(patience)
+        if last.is_alive():
+            log.warning("the database does not answer, the row in daemons still says that this one runs")
+        self.write_file(stopped=True)  # once more, with the last transitions in it
+
+    def write_file(self, *, stopped: bool = False) -> None:
+        """Replace the local heartbeat, whole or not at all."""
+        lanes = self._lanes()
+        content = {
+            "name": self.name,
+            **self.identity._asdict(),
+            "at": time.time(),
+            "started_at": self._started,
+            "stopped_at": time.time() if stopped else None,
+            "version": __version__,
+            "config_hash": self.config,
+            "highest": self.highest,
+            "behind": self.behind,
+            "db": self.db_error,
+            "lanes": lanes,
+        }
+        with self._file_lock:
+            if self._stop.is_set() and not stopped:
+                return
+            temporary = self.path.with_name(f".{self.path.name}.{self.identity.pid}")
+            temporary.write_text(json.dumps(content), encoding="utf-8")
+            temporary.replace(self.path)
+
+    def write_row(self, *, stopped: bool = False) -> None:
+        """Beat in the run database; raises the database's errors, and OtherSchema or NoSchema."""
+        self.db.check_schema()
+        lanes = self._lanes()
+        values: dict[str, Any] = {
+            "pid": self.identity.pid,
+            "boot_id": self.identity.boot_id,
+            "start_ticks": self.identity.start_ticks,
+            "version": __version__,
+            "config_hash": self.config,
+            "beat_at": now(),
+            "stopped_at": now() if stopped else None,
+            "last_error": _last_error(lanes),
+            "lanes": lanes,
+        }
+        key = {"name": self.name, "host": self.identity.host, "state_dir": self.state_dir}
+        here = [getattr(DaemonBeat, column) == value for column, value in key.items()]
+        ours = [DaemonBeat.pid == self.identity.pid, DaemonBeat.start_ticks == self.identity.start_ticks]
+        with self.db.write() as session:
+            highest = session.scalar(select(func.max(Transition.id))) or 0
+            if session.execute(update(DaemonBeat).where(*here, *ours).values(values).returning(DaemonBeat.id)).first() is None:
+                values["started_at"] = now()
+                if session.execute(update(DaemonBeat).where(*here).values(values).returning(DaemonBeat.id)).first() is None:
+                    session.execute(insert(DaemonBeat).values(**key, **values))
+        self._compare(highest)
+
+    def _compare(self, highest: int) -> None:
+        """The numbers of transitions only rise: a database that is behind what was seen has been restored."""
+        if self.behind is not None:
+            return
+        if highest >= self.highest:
+            self.highest = highest
+        else:
+            self.behind = highest
+            log.critical(
+                "the run database is older than what this daemon has seen: was a backup restored?",
+                extra={"highest": highest, "seen": self.highest},
+            )
+
+    def _beat_file(self) -> None:
+        while not self._stop.wait(self._heartbeat()):
+            try:
+                self.write_file()
+                self._keep()
+            except OSError:  # a full disk: the daemon goes on, and who looks sees an old beat
+                log.warning("the local heartbeat can't be written", exc_info=True)
+
+    def _beat_row(self) -> None:
+        while True:
+            try:
+                self.write_row()
+                if self.db_error:
+                    log.info("the database answers again")
+                self.db_error = None
+                self.ready.set()
+            except DatabaseError as error:
+                self.db_error = str(error)
+                self._fatal(str(error))
+                return
+            except Exception as error:
+                if not self.db_error:
+                    log.warning("can't beat in the database", exc_info=True)
+                self.db_error = redact(f"{type(error).__name__}: {error}")[:500]
+            finally:
+                self.asked.set()
+            pause = self._heartbeat() if self.ready.is_set() else min(2.0, self._heartbeat())
+            if self._stop.wait(pause):
+                return
+
+    def _stop_row(self) -> None:
+        try:
+            if not self.ready.is_set():
+                return
+            self.write_row(stopped=True)
+            release_own(self.db)
+        except Exception as error:
+            log.warning("can't say good-bye in the database", extra={"error": redact(str(error))})
+
+
+def _last_error(lanes: dict[str, Any]) -> str | None:
+    troubled = [f"{name}: {lane['error']}" for name, lane in lanes.items() if lane.get("error")]
+    return "; ".join(troubled)[:2000] or None
+
+
+def mark_stopped(db: Database, identity: Identity, name: str, state_dir: str) -> None:
+    """Write into the row of a process that is seen to be gone that it has stopped."""
+    gone = [getattr(DaemonBeat, field) == value for field, value in identity._asdict().items()]
+    with db.write() as session:
+        session.execute(
+            update(DaemonBeat)
+            .where(DaemonBeat.name == name, DaemonBeat.state_dir == state_dir, DaemonBeat.stopped_at.is_(None), *gone)
+            .values(stopped_at=now())
+        )

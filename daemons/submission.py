@@ -1,0 +1,195 @@
+"""The submitting half of Process: new jobs get an attempt, a directory, and are submitted, once.
+
+Each step is written down before it is done outside: the attempt with its token first, then the directory, then the
+submission, then the batch id. Whatever is cut off in between is taken up by `following`, which asks for the token.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import func, select, text
+from sqlalchemy.orm import Session
+
+from ..config import Config
+from ..db.clock import database_time, now_sql
+from ..db.engine import Database
+from ..db.insert import insert_new
+from ..db.models import Attempt, Job, Run
+from ..db.states import JobStatus
+from ..db.steps import Claim, advance, advance_one, claim, release
+from ..db.tables import Site
+from ..rules.gates import free_slots, job_gates, pause
+from ..sites.attempts import Place, Preparation, Prepared, make_token, prepare, revoke, token_prefix
+from ..sites.batch import BatchSystem, JobSpec, Rejected, Submission, Submitted, Unknown
+from ..sites.render import render_own
+from ..sites.transport import Transport
+from ..sites.work import Work
+from .attemptrows import job_directory, set_columns
+from .base import Lane
+
+_BATCH = 100
+_SECONDS = 120.0
+
+
+@dataclass
+class Fresh:
+    """A job whose attempt has just been written."""
+
+    claim: Claim
+    job: Job
+    run: Run
+    attempt: Attempt
+
+
+class Submitter:
+    """Submits new jobs of one site."""
+
+    def __init__(self, config: Config, db: Database, site: str, system: BatchSystem, lease: timedelta) -> None:
+        self.config, self.db, self.site, self.system, self.lease = config, db, site, system, lease
+        self.prefix = token_prefix(config.name, str(config.state_dir))
+
+    def step(self, lane: Lane, transport: Transport, place: Place) -> int:
+        """Submit as many new jobs as there are slots; returns how many rows moved."""
+        with self.db.read() as session:
+            if not self.candidates(session, 1) or pause(session, self.site) or free_slots(session, self.config, self.site) == 0:
+                return 0
+        with self.db.write() as session:
+            fresh, blocked = self._write_attempts(session)
+        if fresh:
+            with lane.guard([f.claim for f in fresh]) as work:
+                self._submit(lane, fresh, transport, place, work)
+        return len(fresh) + blocked
+
+    def candidates(self, session: Session, limit: int) -> list[tuple[int, int]]:
+        """(job, run) of new jobs that are due, in the order in which they are to be submitted."""
+        now = now_sql(self.db.dialect)
+        rows = session.execute(
+            text(
+                "SELECT j.id, j.run_id FROM jobs j JOIN runs r ON r.id = j.run_id"
+                f" WHERE j.status = 'new' AND j.site = :site AND (j.lease_until IS NULL OR j.lease_until <= {now})"
+                f" AND (j.not_before IS NULL OR j.not_before <= {now}) AND r.status = 'processing' AND r.wanted = ''"
+                " ORDER BY j.priority DESC, j.id LIMIT :limit"
+            ),
+            {"site": self.site, "limit": limit},
+        )
+        return [(r.id, r.run_id) for r in rows]
+
+    def _write_attempts(self, session: Session) -> tuple[list[Fresh], int]:
+        """Under the locks of site and runs: ask the gates again, write the attempts, jobs -> submitting."""
+        insert_new(session, Site, [{"name": self.site}], ["name"])
+        session.scalar(select(Site).where(Site.name == self.site).with_for_update())
+        free = free_slots(session, self.config, self.site)
+        limit = _BATCH if free is None else min(free, _BATCH)
+        pairs = self.candidates(session, limit) if pause(session, self.site) is None else []
+        if not pairs:
+            return [], 0
+        runs = {
+            run.id: run
+            for run in session.scalars(
+                select(Run).where(Run.id.in_({run for _, run in pairs}), Run.status == "processing")
+                .order_by(Run.id).with_for_update(skip_locked=True).execution_options(populate_existing=True)
+            )
+        }
+        listed = ", ".join(str(job) for job, run in pairs if run in runs) or "NULL"
+        claims = claim(session, Job, JobStatus.NEW, limit, lease=self.lease, where=f"id IN ({listed})")
+        fresh, blocked = [], 0
+        for one in claims:
+            job = session.get_one(Job, one.id, populate_existing=True)
+            closed = job_gates(session, self.config, job, runs[job.run_id])
+            if closed is not None:
+                since = closed.since or database_time(session)
+                blocked += len(advance(session, [one], JobStatus.BLOCKED, closed.words(), blocked_by=closed.gate, blocked_since=since))
+                continue
+            attempt = self._attempt(session, job, runs[job.run_id])
+            words = f"attempt {attempt.number}, token {attempt.token}"
+            fresh.append(Fresh(advance_one(session, one, JobStatus.SUBMITTING, words, keep=True), job, runs[job.run_id], attempt))
+        return fresh, blocked
+
+    def _attempt(self, session: Session, job: Job, run: Run) -> Attempt:
+        last = session.scalar(select(func.max(Attempt.number)).where(Attempt.job_id == job.id)) or 0
+        attempt = Attempt(
+            job_id=job.id, number=last + 1, token=make_token(self.prefix), site=self.site,
+            directory=f"{job_directory(self.config, job, run)}/{last + 1}",
+        )
+        session.add(attempt)
+        session.flush()
+        return attempt
+
+    # ---- outside ----
+
+    def _submit(self, lane: Lane, fresh: list[Fresh], transport: Transport, place: Place, work: Work) -> None:
+        prepared = prepare(transport, [self.preparation(f) for f in fresh], place=place, work=work)
+        ready = []
+        for one, outcome in zip(fresh, prepared, strict=True):
+            if outcome.outcome == "made":
+                ready.append(one)
+            else:
+                self._not_made(lane, one, outcome, transport, place, work)
+        if not ready:
+            return
+        commands = [self.system.submit(self.spec(f)) for f in ready]
+        results = transport.run_many(commands, timeout=_SECONDS, work=work)
+        answers = [Unknown("no whole answer") if r is None else self.system.parse_submit(r) for r in results]
+        self._store(lane, ready, answers)
+
+    def preparation(self, fresh: Fresh) -> Preparation:
+        """What the attempt's directory will hold."""
+        attempt, job = fresh.attempt, fresh.job
+        env = {"ONDECK_RUN": fresh.run.name, "ONDECK_MODULE": job.module, "ONDECK_PASS": str(job.pass_), **job.settings["env"]}
+        about = {"token": attempt.token, "directory": attempt.directory, "env": env, "identity": self.system.identity}
+        wrapper = render_own("wrapper.sh", about)
+        files = {"wrapper.sh": wrapper.encode("utf-8", "surrogateescape"), "payload.sh": job.options.encode("utf-8", "surrogateescape")}
+        return Preparation(attempt.directory, attempt.token, files)
+
+    def spec(self, fresh: Fresh) -> JobSpec:
+        """What is asked of the batch system."""
+        settings, job = fresh.job.settings, fresh.job
+        return JobSpec(
+            token=fresh.attempt.token,
+            directory=fresh.attempt.directory,
+            queue=job.queue or None,
+            walltime=timedelta(seconds=job.walltime) if job.walltime else None,
+            cores=settings["cores"],
+            memory=settings["memory"] if isinstance(settings["memory"], int) else None,
+        )
+
+    def _not_made(self, lane: Lane, one: Fresh, outcome: Prepared, transport: Transport, place: Place, work: Work) -> None:
+        """The directory was there, or could not be made: nothing is submitted."""
+        if outcome.outcome == "token" and outcome.token is not None:
+            lane.log.warning("attempt's directory was there", extra={"run": one.run.name, "token": outcome.token})
+            with self.db.write() as session:
+                if release(session, [one.claim]):
+                    set_columns(session, one.attempt.id, token=outcome.token)
+        elif outcome.outcome == "no token":
+            lane.log.warning("directory without token", extra={"run": one.run.name, "directory": outcome.directory})
+            revoke(transport, [outcome.directory], one.attempt.token, place=place, work=work)
+            self._give_back([one])
+        else:
+            lane.log.warning("directory can't be made", extra={"run": one.run.name, "why": outcome.words})
+            self._give_back([one])
+
+    def _give_back(self, fresh: Sequence[Fresh]) -> None:
+        """What became of these attempts is found out by following them."""
+        with self.db.write() as session:
+            release(session, [f.claim for f in fresh])
+
+    def _store(self, lane: Lane, fresh: list[Fresh], answers: Sequence[Submission]) -> None:
+        with self.db.write() as session:
+            now = database_time(session)
+            for one, answer in zip(fresh, answers, strict=True):
+                extra = {"run": one.run.name, "module": one.job.module, "token": one.attempt.token}
+                if isinstance(answer, Submitted):
+                    words = f"submitted as {answer.batch_id}"
+                    if advance(session, [one.claim], JobStatus.PENDING, words):
+                        set_columns(session, one.attempt.id, batch_id=answer.batch_id, submitted_at=now)
+                    lane.log.info("submitted", extra={**extra, "batch_id": answer.batch_id})
+                elif isinstance(answer, Rejected):
+                    if advance(session, [one.claim], JobStatus.WAITING, f"refused: {answer.words}"):
+                        set_columns(session, one.attempt.id, ended_at=now, verdict="refused", words=answer.words)
+                    lane.log.warning("submission refused", extra={**extra, "why": answer.words})
+                else:
+                    release(session, [one.claim])
+                    lane.log.warning("submission unknown: it will be asked for", extra={**extra, "why": answer.words})

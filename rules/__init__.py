@@ -1,0 +1,1 @@
+"""Policy on the database alone: names, listeners, gates, verbs, messages. No I/O but the run database's."""
