@@ -64,7 +64,7 @@ ExperimentName = Annotated[
 Umask = Annotated[
     int,
     BeforeValidator(_parse_umask),
-    PlainSerializer("{:03o}".format, return_type=str),
+    PlainSerializer(lambda bits: f"{bits:03o}", return_type=str),
     WithJsonSchema({"type": "string", "pattern": "^(0o?)?0?[0-7]{1,2}$"}),
 ]
 Group = Annotated[str, AfterValidator(_check_group)]

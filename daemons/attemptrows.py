@@ -55,11 +55,16 @@ class OpenAttempt:
     run: Run
 
 
-def open_attempts(session: Session, site: str, *, ids: Sequence[int] | None = None, held: bool = False) -> list[OpenAttempt]:
+def open_attempts(
+    session: Session, site: str, *, ids: Sequence[int] | None = None, held: bool = False
+) -> list[OpenAttempt]:
     """The open attempts at `site` on whose jobs nobody works (`held`: also where somebody does)."""
     query = (
-        select(Attempt, Job, Run).join(Job, Job.id == Attempt.job_id).join(Run, Run.id == Job.run_id)
-        .where(Attempt.site == site, text("attempts.ended_at IS NULL")).order_by(Attempt.id)
+        select(Attempt, Job, Run)
+        .join(Job, Job.id == Attempt.job_id)
+        .join(Run, Run.id == Job.run_id)
+        .where(Attempt.site == site, text("attempts.ended_at IS NULL"))
+        .order_by(Attempt.id)
         .execution_options(populate_existing=True)
     )
     if ids is not None:

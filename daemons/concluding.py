@@ -37,7 +37,9 @@ class Concluder:
             return 0
         listed = ", ".join(str(i) for i in ids[:_BATCH])
         with self.db.write() as session:
-            claims = claim(session, Run, RunStatus.PROCESSING, _BATCH, lease=self.lease, where=f"id IN ({listed})")
+            claims = claim(
+                session, Run, RunStatus.PROCESSING, _BATCH, lease=self.lease, where=f"id IN ({listed})"
+            )
         moved = 0
         with lane.guard(claims, "runs") as work:
             for one in claims:
@@ -71,7 +73,10 @@ class Concluder:
         """What the run has come to, and why; None while something may still move."""
         jobs = self._jobs(session, run.id)
         last = self._last_attempts(session, jobs)
-        if any(j.status in LIVE_JOBS or (j.status == JobStatus.WAITING and _may_run(last.get(j.id))) for j in jobs):
+        if any(
+            j.status in LIVE_JOBS or (j.status == JobStatus.WAITING and _may_run(last.get(j.id)))
+            for j in jobs
+        ):
             return None
         if run.wanted == "cancel":
             return RunStatus.CANCELLED, "cancel was wanted"
@@ -83,7 +88,10 @@ class Concluder:
             words = [f"{j.module} is {j.status}: {j.reason}" for j in (*bad, *refused)]
             return RunStatus.FAILED, "; ".join(words)
         waiting = [j.module for j in jobs if j.status == JobStatus.WAITING]
-        return RunStatus.PROCESSED, f"waiting for a person: {', '.join(waiting)}" if waiting else "every job has come to its end"
+        return (
+            RunStatus.PROCESSED,
+            f"waiting for a person: {', '.join(waiting)}" if waiting else "every job has come to its end",
+        )
 
     def _conclude(self, session: Session, lane: Lane, run_id: int) -> int:
         one = look(session, Run, [run_id])[0]
@@ -93,13 +101,24 @@ class Concluder:
             return 0
         to, why = answer
         if to == RunStatus.CANCELLED:
-            rest = [j.id for j in self._jobs(session, run_id) if j.status in (JobStatus.NEW, JobStatus.BLOCKED, JobStatus.WAITING)]
+            rest = [
+                j.id
+                for j in self._jobs(session, run_id)
+                if j.status in (JobStatus.NEW, JobStatus.BLOCKED, JobStatus.WAITING)
+            ]
             for job in look(session, Job, rest):
                 advance(session, [job], JobStatus.CANCELLED, "its run is cancelled", fence=True)
         columns = {"failed_from": RunStatus.ONDECK} if to in (RunStatus.FAILED, RunStatus.CANCELLED) else {}
         advance_one(session, one, to, why, wanted="", **columns)
         if to == RunStatus.FAILED:
-            post(session, self.config, f"run {run.name} failed", why, stream="runs", key=f"failed:{run_id}:{run.steps}")
+            post(
+                session,
+                self.config,
+                f"run {run.name} failed",
+                why,
+                stream="runs",
+                key=f"failed:{run_id}:{run.steps}",
+            )
         lane.log.info("run concluded", extra={"run": run.name, "status": to, "why": why})
         return 1
 
@@ -122,7 +141,9 @@ class Concluder:
     @staticmethod
     def _last_attempts(session: Session, jobs: Sequence[Job]) -> dict[int, Attempt]:
         attempts = session.scalars(
-            select(Attempt).where(Attempt.job_id.in_([j.id for j in jobs])).order_by(Attempt.number)
+            select(Attempt)
+            .where(Attempt.job_id.in_([j.id for j in jobs]))
+            .order_by(Attempt.number)
             .execution_options(populate_existing=True)
         )
         return {a.job_id: a for a in attempts}

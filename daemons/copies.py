@@ -32,7 +32,12 @@ def raw_copy(session: Session, run_id: int, storage: str, form: str = "plain") -
 
 def store_manifest(session: Session, manifest: Manifest) -> str:
     """Keep `manifest`, once for all copies of the same content; returns its digest."""
-    row = {"digest": manifest.digest, "nbytes": manifest.nbytes, "nfiles": manifest.nfiles, "content": manifest.dumps()}
+    row = {
+        "digest": manifest.digest,
+        "nbytes": manifest.nbytes,
+        "nfiles": manifest.nfiles,
+        "content": manifest.dumps(),
+    }
     insert_new(session, StoredManifest, [row], ["digest"])
     return manifest.digest
 
@@ -45,7 +50,12 @@ def load_manifest(session: Session, digest: str) -> Manifest:
 def verified(manifest: Manifest, digest: str) -> dict[str, Any]:
     """The columns of a copy that has just been read and found equal to `manifest`."""
     return {
-        "manifest": digest, "nbytes": manifest.nbytes, "nfiles": manifest.nfiles, "verified_at": NOW, "wanted": True, "tries": 0,
+        "manifest": digest,
+        "nbytes": manifest.nbytes,
+        "nfiles": manifest.nfiles,
+        "verified_at": NOW,
+        "wanted": True,
+        "tries": 0,
     }
 
 
@@ -53,8 +63,14 @@ def begin_copy(session: Session, run: Run, storage: str, reason: str) -> Claim:
     """The run's copy in `storage` is being written from now on: its row is made, or taken up again."""
     copy = raw_copy(session, run.id, storage)
     if copy is None:
-        copy = Copy(run_id=run.id, storage=storage, path=path_of(run), nbytes=run.nbytes, status=CopyStatus.WRITING,
-                    **born(reason))
+        copy = Copy(
+            run_id=run.id,
+            storage=storage,
+            path=path_of(run),
+            nbytes=run.nbytes,
+            status=CopyStatus.WRITING,
+            **born(reason),
+        )
         session.add(copy)
         session.flush()
     one = look(session, Copy, [copy.id])[0]
@@ -66,8 +82,13 @@ def begin_copy(session: Session, run: Run, storage: str, reason: str) -> Claim:
 def want_in_archive(session: Session, run: Run, storage: str) -> None:
     """From now on the run is wanted in the archive `storage`; DiskMonitor makes it true."""
     row = {
-        "run_id": run.id, "storage": storage, "path": "", "form": "bundled", "nbytes": run.nbytes,
-        "status": CopyStatus.ABSENT, **born("wanted in the archive"),
+        "run_id": run.id,
+        "storage": storage,
+        "path": "",
+        "form": "bundled",
+        "nbytes": run.nbytes,
+        "status": CopyStatus.ABSENT,
+        **born("wanted in the archive"),
     }
     if raw_copy(session, run.id, storage, "bundled") is None:
         session.add(Copy(**row))

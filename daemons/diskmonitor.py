@@ -66,7 +66,7 @@ class DiskMonitor(Daemon):
             archiver = Archiver(self.config, self.db, lane.name, self.settings.lease)
             moved += archiver.step(lane, places)
             with self.db.read() as session:
-                due = archiver.next_due(session)
+                due = archiver.gatherer.next_due(session)
             if due is not None:
                 lane.again(max(due, 0.5))
         moved += self._look_at_suspects(lane, places)
@@ -77,13 +77,15 @@ class DiskMonitor(Daemon):
         with self.db.read() as session:
             if self.config.storages[lane.name].kind == "archive":
                 archiver = Archiver(self.config, self.db, lane.name, self.settings.lease)
-                for copy, run, source in archiver.waiting(session):
+                for copy, run, source in archiver.gatherer.waiting(session):
                     yield f"gather {run.name} from {source.storage} for the archive {copy.storage}"
-                for bundle_id in archiver.due(session):
+                for bundle_id in archiver.gatherer.due(session):
                     yield f"write bundle {session.get_one(Bundle, bundle_id).id} to {lane.name}"
             places = Places(self.config, self.db)
             space = places.storage(lane.name).space()
-            for copy, run, rule in self._candidates(session, lane.name, self._too_full(session, lane.name, space)):
+            for copy, run, rule in self._candidates(
+                session, lane.name, self._too_full(session, lane.name, space)
+            ):
                 yield f"remove {copy.path} of run {run.name} from {lane.name}, if the proof stands ({rule})"
 
     def _remover(self, storage: str) -> Remover:
@@ -95,7 +97,11 @@ class DiskMonitor(Daemon):
         """The storage's space; measured anew, and stored for the gates, when the last look is old."""
         lane.again(_MEASURE_SECONDS)
         last = self._measured.get(lane.name)
-        if last is not None and time.monotonic() - last[0] < _MEASURE_SECONDS and lane.name not in self._making_room:
+        if (
+            last is not None
+            and time.monotonic() - last[0] < _MEASURE_SECONDS
+            and lane.name not in self._making_room
+        ):
             return last[1]
         holds = 3 * max(self.settings.interval, timedelta(seconds=_MEASURE_SECONDS))
         try:
@@ -152,7 +158,10 @@ class DiskMonitor(Daemon):
         for source in fed:
             if source.remove != "never":
                 runs = (Run.source == source.name, Run.status.in_(_AFTER[source.remove]))
-                found += [(c, r, f'remove = "{source.remove}" of source {source.name}') for c, r in self._verified(session, storage, *runs)]
+                found += [
+                    (c, r, f'remove = "{source.remove}" of source {source.name}')
+                    for c, r in self._verified(session, storage, *runs)
+                ]
         if full and not fed:
             at_rest = Run.status.in_([RunStatus.PROCESSED, RunStatus.ARCHIVED])
             rule = f"storage {storage} is above its high water mark"
@@ -162,13 +171,20 @@ class DiskMonitor(Daemon):
     def _verified(self, session: Session, storage: str, *conditions: object) -> list[tuple[Copy, Run]]:
         now = now_sql(self.db.dialect)
         rows = session.execute(
-            select(Copy, Run).join(Run, Run.id == Copy.run_id)
+            select(Copy, Run)
+            .join(Run, Run.id == Copy.run_id)
             .where(
-                text("copies.status = 'verified'"), Copy.storage == storage, Copy.wanted, Copy.job_id.is_(None), Copy.form == "plain",
+                text("copies.status = 'verified'"),
+                Copy.storage == storage,
+                Copy.wanted,
+                Copy.job_id.is_(None),
+                Copy.form == "plain",
                 text(f"(copies.not_before IS NULL OR copies.not_before <= {now})"),
-                text(f"(copies.lease_until IS NULL OR copies.lease_until <= {now})"), *conditions,  # type: ignore[arg-type]
+                text(f"(copies.lease_until IS NULL OR copies.lease_until <= {now})"),
+                *conditions,  # type: ignore[arg-type]
             )
-            .order_by(Run.id).limit(_CANDIDATES)
+            .order_by(Run.id)
+            .limit(_CANDIDATES)
         )
         return [(copy, run) for copy, run in rows]
 
@@ -194,10 +210,17 @@ class DiskMonitor(Daemon):
         with self.db.write() as session:
             day = database_time(session).date()
             words = (
-                f"Storage {lane.name} is {percent:.0f} % full ({format_size(space.free)} free), above its high water mark of"
-                f" {self.config.storages[lane.name].high:g} %, and no copy there may be removed."
+                f"Storage {lane.name} is {percent:.0f} % full ({format_size(space.free)} free), above its high water"
+                f" mark of {self.config.storages[lane.name].high:g} %, and no copy there may be removed."
             )
-            post(session, self.config, f"storage {lane.name} is full", words, stream=f"storage:{lane.name}", key=f"full:{lane.name}:{day}")
+            post(
+                session,
+                self.config,
+                f"storage {lane.name} is full",
+                words,
+                stream=f"storage:{lane.name}",
+                key=f"full:{lane.name}:{day}",
+            )
 
     # ---- suspects ----
 
@@ -207,12 +230,27 @@ class DiskMonitor(Daemon):
         due = f"(not_before IS NULL OR not_before <= {now}) AND (lease_until IS NULL OR lease_until <= {now})"
         with self.db.read() as session:
             ids = session.scalars(
-                select(Copy.id).where(text(f"status IN ('writing', 'suspect', 'deleting') AND {due}"), Copy.storage == lane.name,
-                                      Copy.status == CopyStatus.SUSPECT, Copy.form == "plain", Copy.manifest.is_not(None)).limit(1)
+                select(Copy.id)
+                .where(
+                    text(f"status IN ('writing', 'suspect', 'deleting') AND {due}"),
+                    Copy.storage == lane.name,
+                    Copy.status == CopyStatus.SUSPECT,
+                    Copy.form == "plain",
+                    Copy.manifest.is_not(None),
+                )
+                .limit(1)
             ).all()
         for copy_id in ids:
             with self.db.write() as session:
-                claims = claim(session, Copy, CopyStatus.SUSPECT, 1, lease=self.settings.lease, where="id = :copy", copy=copy_id)
+                claims = claim(
+                    session,
+                    Copy,
+                    CopyStatus.SUSPECT,
+                    1,
+                    lease=self.settings.lease,
+                    where="id = :copy",
+                    copy=copy_id,
+                )
             if claims:
                 with lane.guard(claims, f"suspect copy {copy_id}") as work:
                     self._read_suspect(lane, places, claims[0], work)
@@ -231,5 +269,11 @@ class DiskMonitor(Daemon):
                 return
             words = "; ".join(d.words() for d in differences[:3])
             advance(session, [one], CopyStatus.SUSPECT, words, delay=timedelta(days=1))
-            post(session, self.config, f"a copy on {lane.name} is damaged", f"{copy.path}: {words}",
-                 stream=f"storage:{lane.name}", key=f"damaged:{copy.id}:{copy.manifest}")
+            post(
+                session,
+                self.config,
+                f"a copy on {lane.name} is damaged",
+                f"{copy.path}: {words}",
+                stream=f"storage:{lane.name}",
+                key=f"damaged:{copy.id}:{copy.manifest}",
+            )

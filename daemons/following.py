@@ -32,7 +32,9 @@ _SECONDS = 120.0
 class Follower:
     """Follows the attempts of one site."""
 
-    def __init__(self, config: Config, db: Database, site: str, system: BatchSystem, lease: timedelta) -> None:
+    def __init__(
+        self, config: Config, db: Database, site: str, system: BatchSystem, lease: timedelta
+    ) -> None:
         self.config, self.db, self.site, self.system, self.lease = config, db, site, system, lease
         batch = batch_of(config, site)
         self.pause = batch.poll
@@ -51,7 +53,8 @@ class Follower:
             now = database_time(session)
         with lane.guard([], f"poll of {self.site}") as work:
             snapshot = self.system.parse_poll(
-                transport.run(self.system.poll(), timeout=_SECONDS, work=work), [a.attempt.token for a in attempts]
+                transport.run(self.system.poll(), timeout=_SECONDS, work=work),
+                [a.attempt.token for a in attempts],
             )
             if not snapshot.ok:
                 lane.log.warning("the batch system gave no answer", extra={"why": snapshot.words})
@@ -79,7 +82,9 @@ class Follower:
             ).first()
         return turn is not None
 
-    def _conclude(self, lane: Lane, one: OpenAttempt, files: Look, snapshot: Snapshot, now: datetime) -> Conclusion | None:
+    def _conclude(
+        self, lane: Lane, one: OpenAttempt, files: Look, snapshot: Snapshot, now: datetime
+    ) -> Conclusion | None:
         attempt, job = one.attempt, one.job
         try:
             there = Files(files.token, files.claim, files.exit)
@@ -87,8 +92,13 @@ class Follower:
             lane.log.warning("attempt's files can't be read", extra={"run": one.run.name, "why": str(error)})
             return None
         state = Open(
-            attempt.token, attempt.batch_id, attempt.submitted_at or attempt.created_at, job.wanted,
-            job.status == JobStatus.WAITING, attempt.missed_since, attempt.misses,
+            attempt.token,
+            attempt.batch_id,
+            attempt.submitted_at or attempt.created_at,
+            job.wanted,
+            job.status == JobStatus.WAITING,
+            attempt.missed_since,
+            attempt.misses,
         )
         return conclude(state, there, snapshot, self.system, now, self.patience)
 
@@ -102,10 +112,20 @@ class Follower:
         seen, attempt = conclusion.seen, one.attempt
         assert seen is not None
         status = JobStatus.RUNNING if conclusion.running else JobStatus.PENDING
-        said = attempt.state == seen.word and (attempt.pending_reason or "") == seen.reason and attempt.misses == 0
-        return not said or attempt.batch_id is None or one.job.status not in (status, JobStatus.WAITING, JobStatus.RUNNING)
+        said = (
+            attempt.state == seen.word
+            and (attempt.pending_reason or "") == seen.reason
+            and attempt.misses == 0
+        )
+        return (
+            not said
+            or attempt.batch_id is None
+            or one.job.status not in (status, JobStatus.WAITING, JobStatus.RUNNING)
+        )
 
-    def _act(self, lane: Lane, news: Sequence[tuple[OpenAttempt, Conclusion]], transport: Transport, place: Place) -> int:
+    def _act(
+        self, lane: Lane, news: Sequence[tuple[OpenAttempt, Conclusion]], transport: Transport, place: Place
+    ) -> int:
         """Claim the jobs that there is news about, and do what follows from it."""
         with self.db.write() as session:
             claims: dict[int, Claim] = {}
@@ -113,7 +133,10 @@ class Follower:
                 listed = ", ".join(str(one.job.id) for one, _ in news if one.job.status == status)
                 for c in claim(session, Job, status, len(news), lease=self.lease, where=f"id IN ({listed})"):
                     claims[c.id] = c
-            still = {o.attempt.id: o for o in open_attempts(session, self.site, ids=[o.attempt.id for o, _ in news], held=True)}
+            still = {
+                o.attempt.id: o
+                for o in open_attempts(session, self.site, ids=[o.attempt.id for o, _ in news], held=True)
+            }
             kept = []
             for one, conclusion in news:
                 fresh = still.get(one.attempt.id)
@@ -126,13 +149,22 @@ class Follower:
                 try:
                     moved += self._do(lane, c, one, conclusion, transport, place, work)
                 except Machinery as error:
-                    lane.log.warning("attempt can't be dealt with", extra={"run": one.run.name, "why": str(error)})
+                    lane.log.warning(
+                        "attempt can't be dealt with", extra={"run": one.run.name, "why": str(error)}
+                    )
                     with self.db.write() as session:
                         release(session, [c])
         return moved
 
     def _do(
-        self, lane: Lane, c: Claim, one: OpenAttempt, conclusion: Conclusion, transport: Transport, place: Place, work: Work
+        self,
+        lane: Lane,
+        c: Claim,
+        one: OpenAttempt,
+        conclusion: Conclusion,
+        transport: Transport,
+        place: Place,
+        work: Work,
     ) -> int:
         match conclusion.what:
             case What.FOLLOW:
@@ -158,7 +190,13 @@ class Follower:
     def _follow(self, c: Claim, one: OpenAttempt, conclusion: Conclusion) -> int:
         seen = conclusion.seen
         assert seen is not None
-        to = c.status if c.status == JobStatus.WAITING else JobStatus.RUNNING if conclusion.running else JobStatus.PENDING
+        to = (
+            c.status
+            if c.status == JobStatus.WAITING
+            else JobStatus.RUNNING
+            if conclusion.running
+            else JobStatus.PENDING
+        )
         if c.status == JobStatus.RUNNING:
             to = JobStatus.RUNNING  # a payload that has begun never waits again
         with self.db.write() as session:
@@ -170,8 +208,14 @@ class Follower:
                 now = database_time(session)
                 started = one.attempt.started_at or (now if to == JobStatus.RUNNING else None)
                 set_columns(
-                    session, one.attempt.id, batch_id=seen.batch_id or one.attempt.batch_id, state=seen.word,
-                    pending_reason=seen.reason, misses=0, missed_since=None, started_at=started,
+                    session,
+                    one.attempt.id,
+                    batch_id=seen.batch_id or one.attempt.batch_id,
+                    state=seen.word,
+                    pending_reason=seen.reason,
+                    misses=0,
+                    missed_since=None,
+                    started_at=started,
                     submitted_at=one.attempt.submitted_at or now,
                 )
         return int(to != c.status)
@@ -184,14 +228,26 @@ class Follower:
         return 0
 
     def _take_away(
-        self, lane: Lane, c: Claim, one: OpenAttempt, conclusion: Conclusion, transport: Transport, place: Place, work: Work
+        self,
+        lane: Lane,
+        c: Claim,
+        one: OpenAttempt,
+        conclusion: Conclusion,
+        transport: Transport,
+        place: Place,
+        work: Work,
     ) -> int:
         """Cancel what is seen, and take the claim: whoever has that decides whether the payload can ever start."""
         attempt, words = one.attempt, conclusion.words
         if conclusion.what is What.CANCEL or conclusion.seen is not None:
-            result = transport.run(self.system.cancel([(attempt.token, attempt.batch_id)]), timeout=_SECONDS, work=work)
+            result = transport.run(
+                self.system.cancel([(attempt.token, attempt.batch_id)]), timeout=_SECONDS, work=work
+            )
             trouble = self.system.parse_cancel(result)
-            lane.log.info("cancelled at the batch system", extra={"run": one.run.name, "token": attempt.token, "trouble": trouble})
+            lane.log.info(
+                "cancelled at the batch system",
+                extra={"run": one.run.name, "token": attempt.token, "trouble": trouble},
+            )
         answer = revoke(transport, [attempt.directory], attempt.token, place=place, work=work)[0]
         if answer.outcome in ("taken", "process"):
             with self.db.write() as session:
@@ -203,7 +259,14 @@ class Follower:
         return 0
 
     def _ended(
-        self, lane: Lane, c: Claim, one: OpenAttempt, conclusion: Conclusion, transport: Transport, place: Place, work: Work
+        self,
+        lane: Lane,
+        c: Claim,
+        one: OpenAttempt,
+        conclusion: Conclusion,
+        transport: Transport,
+        place: Place,
+        work: Work,
     ) -> int:
         """The payload has ended: by its exit file, or by the batch system's verdict on this very start."""
         good = conclusion.exit is not None and conclusion.exit.code == 0
@@ -213,7 +276,12 @@ class Follower:
             said = _last_words(end.stderr) or _last_words(end.stdout)
         with self.db.write() as session:
             status = self.settler.ended(session, c, one, conclusion.exit, conclusion.verdict, said)
-        extra = {"run": one.run.name, "module": one.job.module, "attempt": one.attempt.number, "status": status}
+        extra = {
+            "run": one.run.name,
+            "module": one.job.module,
+            "attempt": one.attempt.number,
+            "status": status,
+        }
         lane.log.info("attempt ended", extra=extra)
         if status == JobStatus.DONE:
             folder = one.attempt.directory.rpartition("/")[0]

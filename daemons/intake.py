@@ -32,7 +32,9 @@ def columns(found: Found) -> dict[str, Any]:
         check_run_name(found.name)
         given = found.parameters
         if given.get("name", found.name) != found.name:
-            raise Refusal(f"{found.name}: its parameters say name = {str(given['name'])[:100]!r}, which is another run")
+            raise Refusal(
+                f"{found.name}: its parameters say name = {str(given['name'])[:100]!r}, which is another run"
+            )
         number = whole_number(found.name, given, "number")
         if number is None and found.name.isascii() and found.name.isdecimal() and len(found.name) <= 18:
             number = int(found.name)
@@ -69,17 +71,26 @@ def taken(listener: Listener) -> dict[str, Any]:
     return {"listener": listener.name, "to_archive": listener.archive is not None}
 
 
-def add_source_copy(session: Session, config: Config, run_id: int, source: str, path: str, nbytes: int | None) -> None:
+def add_source_copy(
+    session: Session, config: Config, run_id: int, source: str, path: str, nbytes: int | None
+) -> None:
     """Write down where the run lies at its source; its manifest is made by Transfer. Does nothing when it is there."""
     storage = config.sources[source].storage
     if storage is None:
         return
-    there = select(Copy.id).where(Copy.run_id == run_id, Copy.storage == storage, Copy.form == "plain", Copy.job_id.is_(None))
+    there = select(Copy.id).where(
+        Copy.run_id == run_id, Copy.storage == storage, Copy.form == "plain", Copy.job_id.is_(None)
+    )
     if session.scalar(there) is None:
         session.add(
             Copy(
-                run_id=run_id, storage=storage, path=path, nbytes=nbytes, status=CopyStatus.WRITING,
-                actor=None, reason="written by the DAQ",
+                run_id=run_id,
+                storage=storage,
+                path=path,
+                nbytes=nbytes,
+                status=CopyStatus.WRITING,
+                actor=None,
+                reason="written by the DAQ",
             )
         )
         session.flush()

@@ -52,7 +52,9 @@ class JobOrganizer(Daemon):
         """Say which jobs would be made, with their job options."""
         del lane
         with self.db.read() as session:
-            runs = session.scalars(select(Run).where(text("status = 'ondeck'"), Run.listener.is_not(None)).order_by(Run.id))
+            runs = session.scalars(
+                select(Run).where(text("status = 'ondeck'"), Run.listener.is_not(None)).order_by(Run.id)
+            )
             for run in runs.all():
                 try:
                     rows = self._jobs(session, run)
@@ -71,7 +73,14 @@ class JobOrganizer(Daemon):
             if not self._waiting(session):
                 return 0
         with self.db.write() as session:
-            claims = claim(session, Run, RunStatus.ONDECK, _BATCH, lease=self.settings.lease, where="listener IS NOT NULL")
+            claims = claim(
+                session,
+                Run,
+                RunStatus.ONDECK,
+                _BATCH,
+                lease=self.settings.lease,
+                where="listener IS NOT NULL",
+            )
         for one in claims:
             try:
                 with self.db.write() as session:
@@ -118,9 +127,18 @@ class JobOrganizer(Daemon):
         return rows
 
     def _job(self, session: Session, run: Run, listener: Listener, module: Module) -> dict[str, Any]:
-        few = run.events is not None and run.events < listener.min_events or run.events is None and listener.min_events > 0
+        few = (
+            (run.events is not None
+            and run.events < listener.min_events)
+            or (run.events is None
+            and listener.min_events > 0)
+        )
         validation = "WAITING" if module.needs_validation or few else "NONE"
-        why = f"only {run.events} events, {listener.min_events} are expected" if few else f"module {module.name} wants a go"
+        why = (
+            f"only {run.events} events, {listener.min_events} are expected"
+            if few
+            else f"module {module.name} wants a go"
+        )
         row: dict[str, Any] = {
             "run_id": run.id,
             "module": module.name,
@@ -143,8 +161,15 @@ class JobOrganizer(Daemon):
         copy = raw_copy(session, run.id, listener.storage) if listener.storage else None
         place = self.config.storages[listener.storage].path / copy.path if listener.storage and copy else None
         facts = {
-            "name": run.name, "number": run.number, "source": run.source, "run_type": run.run_type, "events": run.events,
-            "nbytes": run.nbytes, "start": run.started_at, "stop": run.stopped_at, "params": run.params,
+            "name": run.name,
+            "number": run.number,
+            "source": run.source,
+            "run_type": run.run_type,
+            "events": run.events,
+            "nbytes": run.nbytes,
+            "start": run.started_at,
+            "stop": run.stopped_at,
+            "params": run.params,
         }
         job = {"pass": 0, "pass_": 0, "part": 0, "module": module.name}
         about = {"name": module.name, "version": module.version, "options": module.options, "env": module.env}
@@ -162,7 +187,9 @@ class JobOrganizer(Daemon):
             ready = [job.id for job, _ in pairs if answers[job.id] is None]
         if news:
             with self.db.write() as session:
-                for job in session.scalars(select(Job).where(Job.id.in_(news), Job.status == JobStatus.BLOCKED)):
+                for job in session.scalars(
+                    select(Job).where(Job.id.in_(news), Job.status == JobStatus.BLOCKED)
+                ):
                     closed = answers[job.id]
                     if closed is not None:
                         block(session, job, closed)
@@ -175,16 +202,25 @@ class JobOrganizer(Daemon):
 
     def _blocked(self, session: Session) -> list[tuple[Job, Run]]:
         query = (
-            select(Job, Run).join(Run, Run.id == Job.run_id)
+            select(Job, Run)
+            .join(Run, Run.id == Job.run_id)
             .where(text("jobs.status = 'blocked'"), Run.status == RunStatus.PROCESSING)
-            .order_by(Job.priority.desc(), Job.id).limit(_LOOK_AHEAD)
+            .order_by(Job.priority.desc(), Job.id)
+            .limit(_LOOK_AHEAD)
         )
         return [(job, run) for job, run in session.execute(query)]
 
     def _open(self, ids: list[int]) -> int:
         listed = ", ".join(str(i) for i in ids)
         with self.db.write() as session:
-            claims = claim(session, Job, JobStatus.BLOCKED, len(ids), lease=self.settings.lease, where=f"id IN ({listed})")
+            claims = claim(
+                session,
+                Job,
+                JobStatus.BLOCKED,
+                len(ids),
+                lease=self.settings.lease,
+                where=f"id IN ({listed})",
+            )
             moved = []
             for one in claims:
                 job = session.get_one(Job, one.id)

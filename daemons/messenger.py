@@ -38,8 +38,15 @@ class Messenger(Daemon):
         with self.db.write() as session:
             claims: list[Claim] = []
             for status in (OutboxStatus.SENDING, OutboxStatus.QUEUED):
-                claims = claims or claim(session, Outbox, status, 1, lease=self.settings.lease, where=_OLDEST, sink=lane.name)
-            claims = [c if c.status == OutboxStatus.SENDING else advance(session, [c], OutboxStatus.SENDING, "", keep=True)[0] for c in claims]
+                claims = claims or claim(
+                    session, Outbox, status, 1, lease=self.settings.lease, where=_OLDEST, sink=lane.name
+                )
+            claims = [
+                c
+                if c.status == OutboxStatus.SENDING
+                else advance(session, [c], OutboxStatus.SENDING, "", keep=True)[0]
+                for c in claims
+            ]
         for one in claims:
             with lane.guard([one], f"message {one.id}"):
                 self._send(lane, one)
@@ -48,7 +55,11 @@ class Messenger(Daemon):
     def plan(self, lane: Lane) -> Iterator[str]:
         """Say which messages would be sent."""
         with self.db.read() as session:
-            waiting = select(Outbox).where(Outbox.sink == lane.name, text("status IN ('queued', 'sending')")).order_by(Outbox.id)
+            waiting = (
+                select(Outbox)
+                .where(Outbox.sink == lane.name, text("status IN ('queued', 'sending')"))
+                .order_by(Outbox.id)
+            )
             for message in session.scalars(waiting):
                 yield f"send to {lane.name}: {message.subject}"
 
@@ -67,7 +78,9 @@ class Messenger(Daemon):
         kind = find("ondeck.sinks", section.type)
         assert issubclass(kind, Sink)
         try:
-            kind(lane.name, section.options).send(Message(f"ondeck.{self.config.name}.{row.id}", row.subject, row.body))
+            kind(lane.name, section.options).send(
+                Message(f"ondeck.{self.config.name}.{row.id}", row.subject, row.body)
+            )
         except SinkAway as error:
             with self.db.write() as session:
                 back_off(session, one, OutboxStatus.QUEUED, str(error), self.config.retry, give_up=None)

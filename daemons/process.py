@@ -48,8 +48,12 @@ class Process(Daemon):
             return self._concluder.step(lane, places)
         system = self._system(lane.name)
         transport, place = places.transport(lane.name), work_place(self.config, self.db, lane.name)
-        moved = Follower(self.config, self.db, lane.name, system, self.settings.lease).step(lane, transport, place)
-        return moved + Submitter(self.config, self.db, lane.name, system, self.settings.lease).step(lane, transport, place)
+        moved = Follower(self.config, self.db, lane.name, system, self.settings.lease).step(
+            lane, transport, place
+        )
+        return moved + Submitter(self.config, self.db, lane.name, system, self.settings.lease).step(
+            lane, transport, place
+        )
 
     def plan(self, lane: Lane) -> Iterator[str]:
         """Say which jobs would be submitted, with their scripts."""
@@ -62,7 +66,12 @@ class Process(Daemon):
         with self.db.read() as session:
             for job_id, run_id in submitter.candidates(session, 1_000_000):
                 job, run = session.get_one(Job, job_id), session.get_one(Run, run_id)
-                last = session.scalar(select(Attempt.number).where(Attempt.job_id == job_id).order_by(text("number DESC")).limit(1))
+                last = session.scalar(
+                    select(Attempt.number)
+                    .where(Attempt.job_id == job_id)
+                    .order_by(text("number DESC"))
+                    .limit(1)
+                )
                 yield f"submit {run.name} {job.module} in {job_directory(self.config, job, run)}/{(last or 0) + 1}\n{job.options}"
 
     def _system(self, site: str) -> BatchSystem:

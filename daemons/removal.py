@@ -10,21 +10,18 @@ Whatever falls on the way renames back, closes the receipt and wants the copy ag
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import select, text
-from sqlalchemy.orm import Session
 
 from ..config import Config
 from ..db.actor import actor
 from ..db.clock import database_time, now_sql
 from ..db.engine import Database
-from ..db.models import Bundle, Copy, Job, Pin, Receipt, Run
-from ..db.states import LIVE_JOBS, CopyStatus, JobStatus, RunStatus
+from ..db.models import Copy, Pin, Receipt, Run
+from ..db.states import CopyStatus
 from ..db.steps import Claim, advance, advance_one, claim, hold_on, look, release
-from ..db.tables import StorageState
 from ..rules.messages import post
 from ..sites.errors import Machinery, Refused
 from ..sites.storage import Manifest, Storage
@@ -32,13 +29,10 @@ from ..sites.work import Work
 from .base import Lane
 from .copies import load_manifest
 from .places import Places
+from .proof import NoProof, Proof, close_receipt
 
 _AGAIN = timedelta(minutes=10)
 """How long a copy that could not be removed is left alone."""
-
-
-class NoProof(Refused):
-    """copy {copy} of run {run} on {storage} is not removed: {why}."""
 
 
 class Remover:
@@ -46,51 +40,7 @@ class Remover:
 
     def __init__(self, config: Config, db: Database, storage: str, lease: timedelta) -> None:
         self.config, self.db, self.storage, self.lease = config, db, storage, lease
-
-    # ---- may it go? ----
-
-    def needed(self, session: Session, copy: Copy, run: Run) -> str | None:
-        """Why somebody needs or reads the copy; None when nobody does."""
-        listener = self.config.listeners.get(run.listener or "")
-        if run.status in (RunStatus.ACQUIRED, RunStatus.TRANSFERRING):
-            return f"the run is {run.status}"
-        if listener is None or listener.storage == copy.storage:
-            if run.status == RunStatus.ONDECK:
-                return "the run is on deck"
-            jobs = session.scalars(select(Job).where(Job.run_id == run.id).execution_options(populate_existing=True)).all()
-            busy = [j for j in jobs if j.status in LIVE_JOBS]
-            coming = [j for j in jobs if j.status in (JobStatus.BLOCKED, JobStatus.NEW)] if run.status == RunStatus.PROCESSING else []
-            if busy or coming:
-                one = (busy or coming)[0]
-                return f"its job {one.module} is {one.status}"
-        others = session.scalars(
-            select(Copy).where(Copy.run_id == run.id, Copy.id != copy.id, Copy.job_id.is_(None), Copy.status == CopyStatus.WRITING)
-            .execution_options(populate_existing=True)
-        ).all()
-        return f"its copy on {others[0].storage} is being written from it" if others else None
-
-    def witnesses(self, session: Session, copy: Copy, run: Run) -> list[Copy]:
-        """As many other copies as the rule asks for; raises NoProof when there are not enough."""
-        listener = self.config.listeners.get(run.listener or "")
-        minimum = listener.min_copies if listener else 1
-        uuids = dict(session.execute(select(StorageState.name, StorageState.uuid)).tuples().all())
-        daq = {s.storage for s in self.config.sources.values()}
-        seen = {uuids.get(copy.storage)}
-        found: list[Copy] = []
-        others = session.scalars(
-            select(Copy).where(Copy.run_id == run.id, Copy.id != copy.id, Copy.job_id.is_(None), Copy.status == CopyStatus.VERIFIED,
-                               Copy.wanted, Copy.manifest == copy.manifest)
-            .execution_options(populate_existing=True)
-        ).all()
-        for other in sorted(others, key=lambda c: (c.storage in daq, c.id)):
-            uuid = uuids.get(other.storage)
-            if uuid is not None and uuid not in seen and other.storage in self.config.storages and len(found) < minimum:
-                seen.add(uuid)
-                found.append(other)
-        if copy.manifest is None or len(found) < minimum or all(c.storage in daq for c in found):
-            why = f"{minimum} other verified copies are needed, not the DAQ's alone; there are {len(found)}"
-            raise NoProof(copy=copy.id, run=run.name, storage=self.storage, why=why)
-        return found
+        self.proof = Proof(config, db, storage)
 
     # ---- the steps ----
 
@@ -107,15 +57,28 @@ class Remover:
         free = f"(copies.lease_until IS NULL OR copies.lease_until <= {now})"
         with self.db.read() as session:
             deleting = session.scalars(
-                select(Copy.id).where(text("copies.status IN ('writing', 'suspect', 'deleting')"), Copy.storage == self.storage,
-                                      Copy.status == CopyStatus.DELETING, text(free))
+                select(Copy.id).where(
+                    text("copies.status IN ('writing', 'suspect', 'deleting')"),
+                    Copy.storage == self.storage,
+                    Copy.status == CopyStatus.DELETING,
+                    text(free),
+                )
             ).all()
             opened = session.scalars(
-                select(Copy.id).join(Receipt, Receipt.copy_id == Copy.id)
-                .where(text("receipts.closed_at IS NULL"), Copy.storage == self.storage, Copy.status == CopyStatus.VERIFIED, text(free))
+                select(Copy.id)
+                .join(Receipt, Receipt.copy_id == Copy.id)
+                .where(
+                    text("receipts.closed_at IS NULL"),
+                    Copy.storage == self.storage,
+                    Copy.status == CopyStatus.VERIFIED,
+                    text(free),
+                )
             ).all()
         done = 0
-        for copy_id, status in [*((i, CopyStatus.DELETING) for i in deleting), *((i, CopyStatus.VERIFIED) for i in opened)]:
+        for copy_id, status in [
+            *((i, CopyStatus.DELETING) for i in deleting),
+            *((i, CopyStatus.VERIFIED) for i in opened),
+        ]:
             with self.db.write() as session:
                 claims = claim(session, Copy, status, 1, lease=self.lease, where="id = :copy", copy=copy_id)
             if claims and status == CopyStatus.DELETING:
@@ -134,7 +97,15 @@ class Remover:
             run_id = session.scalar(select(Copy.run_id).where(Copy.id == copy_id))
             assert run_id is not None
             look(session, Run, [run_id])
-            claims = claim(session, Copy, CopyStatus.VERIFIED, 1, lease=self.lease, where="id = :copy AND wanted", copy=copy_id)
+            claims = claim(
+                session,
+                Copy,
+                CopyStatus.VERIFIED,
+                1,
+                lease=self.lease,
+                where="id = :copy AND wanted",
+                copy=copy_id,
+            )
             if not claims:
                 return None
             run = session.get_one(Run, run_id, populate_existing=True)
@@ -143,15 +114,17 @@ class Remover:
                 select(Pin.copy_id).join(Receipt).where(Pin.copy_id == copy_id, Receipt.closed_at.is_(None)).limit(1)
             )
             try:
-                why = "it is the witness of another removal" if pinned else self.needed(session, copy, run)
+                why = "it is the witness of another removal" if pinned else self.proof.needed(session, copy, run)
                 if why:
                     raise NoProof(copy=copy_id, run=run.name, storage=self.storage, why=why)
-                witnesses = self.witnesses(session, copy, run)
+                witnesses = self.proof.witnesses(session, copy, run)
             except NoProof as error:
                 copy.reason, copy.not_before = str(error), database_time(session) + _AGAIN
                 release(session, claims)
                 return None
-            receipt = Receipt(copy_id=copy_id, opened_at=database_time(session), rule=rule, actor=actor(), free_before=free)
+            receipt = Receipt(
+                copy_id=copy_id, opened_at=database_time(session), rule=rule, actor=actor(), free_before=free
+            )
             session.add(receipt)
             session.flush()
             session.add_all(Pin(receipt_id=receipt.id, copy_id=w.id) for w in witnesses)
@@ -179,14 +152,19 @@ class Remover:
         fenced = self._fenced_name(copy, one)
         if one.status == CopyStatus.DELETING:  # taken up: the name first, so that the old holder finds nothing
             self._rename_to(storage, copy, fenced)
-            checks = self._read_witnesses(places, copy, work)
+            checks = self.proof.read_witnesses(places, copy, work)
         else:
-            checks = self._read_witnesses(places, copy, work)
+            checks = self.proof.read_witnesses(places, copy, work)
             self._rename_to(storage, copy, fenced)
         storage.check()
         there = storage.exists(fenced)
         if not there and one.status != CopyStatus.DELETING:
-            raise NoProof(copy=one.id, run=copy.run_id, storage=self.storage, why="its directory was not seen after it was renamed")
+            raise NoProof(
+                copy=one.id,
+                run=copy.run_id,
+                storage=self.storage,
+                why="its directory was not seen after it was renamed",
+            )
         deleting = self._decide(one, checks)
         left = self._unlink(storage, fenced, manifest, work) if there else []
         storage.check()
@@ -221,68 +199,6 @@ class Remover:
         if storage.exists(copy.path):
             storage.rename(copy.path, fenced)
 
-    def _read_witnesses(self, places: Places, copy: Copy, work: Work) -> list[dict[str, Any]]:
-        """(2) Every witness of the open receipt is read again, unless that was done lately enough for its storage."""
-        with self.db.read() as session:
-            witnesses = session.scalars(
-                select(Copy).join(Pin, Pin.copy_id == Copy.id).join(Receipt, Receipt.id == Pin.receipt_id)
-                .where(Receipt.copy_id == copy.id, Receipt.closed_at.is_(None))
-            ).all()
-            now = database_time(session)
-        checks = []
-        for witness in witnesses:
-            age = self.config.storages[witness.storage].verify_max_age
-            young = witness.verified_at is not None and now - witness.verified_at < age
-            if young:
-                places.storage(witness.storage).check()
-            else:
-                self._read(places, witness, work)
-            how = "verified lately" if young else "read again"
-            checks.append({"copy": witness.id, "storage": witness.storage, "how": how, "manifest": witness.manifest,
-                           "at": now.isoformat()})
-        if not checks:
-            raise NoProof(copy=copy.id, run=copy.run_id, storage=self.storage, why="its receipt has no witnesses any more")
-        return checks
-
-    def _read(self, places: Places, witness: Copy, work: Work) -> None:
-        storage = places.storage(witness.storage)
-        with self.db.read() as session:
-            assert witness.manifest is not None
-            if witness.form == "bundled":
-                bundle = session.get_one(Bundle, witness.bundle_id)
-                members = session.scalars(
-                    select(Copy).where(Copy.bundle_id == witness.bundle_id, Copy.status.in_([CopyStatus.VERIFIED, CopyStatus.SUSPECT]))
-                ).all()
-                manifests = {c.path: load_manifest(session, c.manifest) for c in members if c.manifest}
-            else:
-                manifest = load_manifest(session, witness.manifest)
-        if witness.form == "bundled":
-            assert bundle.path is not None
-            found = storage.verify_bundle(bundle.path, manifests, work=work)
-            mine = [d for d in found if d.path == "." or d.path.startswith(witness.path + "/")]
-        else:
-            mine = storage.verify(witness.path, manifest, work=work)
-        with self.db.write() as session:
-            look(session, Run, [witness.run_id])
-            now = look(session, Copy, [witness.id])
-            if mine:
-                words = "; ".join(d.words() for d in mine[:3])
-                self._make_suspect(session, now, witness, words)
-            else:
-                session.get_one(Copy, witness.id, populate_existing=True).verified_at = database_time(session)
-        if mine:
-            why = f"its witness on {witness.storage} differs: {words}"
-            raise NoProof(copy=witness.id, run=witness.run_id, storage=self.storage, why=why)
-
-    def _make_suspect(self, session: Session, claims: Sequence[Claim], copy: Copy, words: str) -> None:
-        """A verified copy was read and differs: it is suspect and wanted, and its own removal is off."""
-        verified = [c for c in claims if c.status == CopyStatus.VERIFIED]
-        close_receipt(session, copy.id, "aborted", words)
-        advance(session, verified, CopyStatus.SUSPECT, words, fence=True, wanted=True)
-        if verified:
-            post(session, self.config, f"a copy on {copy.storage} is damaged", f"{copy.path}: {words}",
-                 stream=f"storage:{copy.storage}", key=f"suspect:{copy.id}:{claims[0].epoch}")
-
     def _decide(self, one: Claim, checks: list[dict[str, Any]]) -> Claim:
         """(3) Under the lock, everything once more."""
         with self.db.write() as session:
@@ -294,7 +210,9 @@ class Remover:
             run = session.get_one(Run, run_id, populate_existing=True)
             receipt = session.scalar(select(Receipt).where(Receipt.copy_id == one.id, Receipt.closed_at.is_(None)))
             pinned = session.scalars(
-                select(Copy).join(Pin, Pin.copy_id == Copy.id).where(Pin.receipt_id == (receipt.id if receipt else -1))
+                select(Copy)
+                .join(Pin, Pin.copy_id == Copy.id)
+                .where(Pin.receipt_id == (receipt.id if receipt else -1))
                 .execution_options(populate_existing=True)
             ).all()
             why = None
@@ -305,7 +223,7 @@ class Remover:
             elif {c["copy"] for c in checks} != {w.id for w in pinned}:
                 why = "its witnesses are not those that were read"
             else:
-                why = self.needed(session, copy, run)
+                why = self.proof.needed(session, copy, run)
             if why or receipt is None:
                 raise NoProof(copy=one.id, run=run.name, storage=self.storage, why=why)
             receipt.checks = checks
@@ -329,8 +247,14 @@ class Remover:
         with self.db.write() as session:
             advance_one(session, one, CopyStatus.SUSPECT, words, wanted=True, delay=_AGAIN)
             close_receipt(session, one.id, "aborted", words)
-            post(session, self.config, f"something was left over on {self.storage}", f"{copy.path}: {words}",
-                 stream=f"storage:{self.storage}", key=f"left:{copy.id}:{one.epoch}")
+            post(
+                session,
+                self.config,
+                f"something was left over on {self.storage}",
+                f"{copy.path}: {words}",
+                stream=f"storage:{self.storage}",
+                key=f"left:{copy.id}:{one.epoch}",
+            )
 
     def _undo(self, lane: Lane, storage: Storage, one: Claim, why: str) -> None:
         """The proof fell: the directory gets its name back, the copy is wanted, the receipt closed."""
@@ -343,7 +267,10 @@ class Remover:
             for name in self._renamed(storage, copy):
                 if not storage.exists(copy.path):
                     storage.rename(name, copy.path)
-        except (Machinery, Refused) as error:  # it stays claimed until the lease runs out, then it is taken up again
+        except (
+            Machinery,
+            Refused,
+        ) as error:  # it stays claimed until the lease runs out, then it is taken up again
             lane.log.warning("directory can't be renamed back", extra={"copy": one.id, "why": str(error)})
             with self.db.write() as session:
                 release(session, [current])
@@ -353,12 +280,3 @@ class Remover:
             to = CopyStatus.SUSPECT if current.status == CopyStatus.DELETING else CopyStatus.VERIFIED
             if advance(session, [current], to, why, wanted=True, delay=_AGAIN):
                 close_receipt(session, one.id, "aborted", why)
-
-
-def close_receipt(session: Session, copy_id: int, outcome: str, reason: str | None, *, free_after: int | None = None) -> None:
-    """Close the open receipt of a copy, if it has one."""
-    receipt = session.scalar(select(Receipt).where(Receipt.copy_id == copy_id, Receipt.closed_at.is_(None)))
-    if receipt is not None:
-        receipt.closed_at, receipt.outcome, receipt.reason = database_time(session), outcome, reason
-        receipt.free_after = free_after
-        session.flush()

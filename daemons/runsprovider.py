@@ -113,10 +113,17 @@ class RunsProvider(Daemon):
         if listener is None:
             self._not_ours[lane.name].add(found.name)
             return None
-        values = {**row, **taken(listener), "status": status_after(listener), **born(f"listener {listener.name} takes it")}
+        values = {
+            **row,
+            **taken(listener),
+            "status": status_after(listener),
+            **born(f"listener {listener.name} takes it"),
+        }
         for run_id in insert_new(session, Run, [values], ["source", "name"]):
             add_source_copy(session, self.config, run_id, lane.name, found.path, found.nbytes)
-            lane.log.info("run taken", extra={"run": found.name, "listener": listener.name, "nbytes": found.nbytes})
+            lane.log.info(
+                "run taken", extra={"run": found.name, "listener": listener.name, "nbytes": found.nbytes}
+            )
             return ""
         return None
 
@@ -133,7 +140,9 @@ class RunsProvider(Daemon):
         with self.db.read() as session:
             state = session.get(SourceState, lane.name)
             begin = (state.adopted if state else None) or self.config.sources[lane.name].begin
-            known = set(session.scalars(select(Run.name).where(Run.source == lane.name, Run.name.in_(complete))))
+            known = set(
+                session.scalars(select(Run.name).where(Run.source == lane.name, Run.name.in_(complete)))
+            )
             known.update(state.left_out if state else ())
         known |= self._not_ours.setdefault(lane.name, set())
         names = [name for name in complete if name not in known]
@@ -173,7 +182,13 @@ class RunsProvider(Daemon):
             if state.error == question:
                 return
             state.error, state.looked_at = question, database_time(session)
-            post(session, self.config, f"source {lane.name} asks where to begin", question, stream=f"source:{lane.name}")
+            post(
+                session,
+                self.config,
+                f"source {lane.name} asks where to begin",
+                question,
+                stream=f"source:{lane.name}",
+            )
         lane.log.warning(question)
 
     @staticmethod
@@ -186,7 +201,9 @@ class RunsProvider(Daemon):
     def _log_not_ours(self, lane: Lane, names: list[str], found: list[Found]) -> None:
         gone = set(names) - {f.name for f in found}
         if gone:
-            lane.log.warning("runs vanished while they were looked at", extra={"runs": ", ".join(sorted(gone)[:5])})
+            lane.log.warning(
+                "runs vanished while they were looked at", extra={"runs": ", ".join(sorted(gone)[:5])}
+            )
 
     # ---- rows inserted by hand, by `ondeck run add` or by a DAQ ----
 
@@ -198,11 +215,21 @@ class RunsProvider(Daemon):
         claims: list[Claim] = []
         with self.db.write() as session:
             for status in (RunStatus.ACQUIRED, RunStatus.ONDECK):
-                claims += claim(session, Run, status, _BATCH, lease=self.settings.lease, where=mine, source=lane.name)
+                claims += claim(
+                    session, Run, status, _BATCH, lease=self.settings.lease, where=mine, source=lane.name
+                )
             if first:
                 names = {f"known{i}": name for i, name in enumerate(known)}
                 foreign = f"listener IS NULL AND source NOT IN ({', '.join(':' + key for key in names)})"
-                strays = claim(session, Run, RunStatus.ACQUIRED, _BATCH, lease=self.settings.lease, where=foreign, **names)
+                strays = claim(
+                    session,
+                    Run,
+                    RunStatus.ACQUIRED,
+                    _BATCH,
+                    lease=self.settings.lease,
+                    where=foreign,
+                    **names,
+                )
                 words = f"its source is not in ondeck.toml; the sources are: {', '.join(known)}"
                 advance(session, strays, RunStatus.FAILED, words, failed_from=RunStatus.ACQUIRED)
         if not claims:
@@ -211,7 +238,9 @@ class RunsProvider(Daemon):
         with self.db.read() as session:
             rows = {r.id: r for r in session.scalars(select(Run).where(Run.id.in_([c.id for c in claims])))}
         try:
-            details = {f.name: f for f in source.details([r.name for r in rows.values() if _usable(r.name)], work)}
+            details = {
+                f.name: f for f in source.details([r.name for r in rows.values() if _usable(r.name)], work)
+            }
         except Machinery as error:
             self._wait(lane, claims, str(error))
             return 0
@@ -227,7 +256,9 @@ class RunsProvider(Daemon):
         with self.db.write() as session:
             try:
                 given = columns(_with_row(run, found))
-                row = {k: getattr(run, k) or v for k, v in given.items()} | {"params": {**given["params"], **run.params}}
+                row = {k: getattr(run, k) or v for k, v in given.items()} | {
+                    "params": {**given["params"], **run.params}
+                }
                 listener = listener_of(self.config, {"source": run.source, "name": run.name, **row})
                 if listener is None:
                     raise Refusal("no listener takes it: see `ondeck listeners`")
@@ -235,17 +266,35 @@ class RunsProvider(Daemon):
                 advance(session, [one], RunStatus.FAILED, str(error), failed_from=one.status)
                 lane.log.warning("run refused", extra={"run": run.name[:200], "why": str(error)})
                 return 1
-            advance_one(session, one, one.status, f"listener {listener.name} takes it", **row, **taken(listener), tries=0)
+            advance_one(
+                session,
+                one,
+                one.status,
+                f"listener {listener.name} takes it",
+                **row,
+                **taken(listener),
+                tries=0,
+            )
             assert found is not None
             add_source_copy(session, self.config, run.id, lane.name, found.path, found.nbytes)
-        lane.log.info("run taken", extra={"run": run.name, "listener": listener.name, "inserted_by": run.actor or "hand"})
+        lane.log.info(
+            "run taken",
+            extra={"run": run.name, "listener": listener.name, "inserted_by": run.actor or "hand"},
+        )
         return 1
 
     def _wait(self, lane: Lane, claims: Sequence[Claim], why: str) -> None:
         with self.db.write() as session:
             for one in claims:
-                back_off(session, one, one.status, why, self.config.retry, give_up=RunStatus.FAILED,
-                         given_up={"failed_from": RunStatus.ACQUIRED})
+                back_off(
+                    session,
+                    one,
+                    one.status,
+                    why,
+                    self.config.retry,
+                    give_up=RunStatus.FAILED,
+                    given_up={"failed_from": RunStatus.ACQUIRED},
+                )
         lane.log.warning("run can't be taken yet", extra={"why": why, "rows": len(claims)})
 
 
@@ -263,4 +312,3 @@ def _usable(name: str) -> bool:
     except Refusal:
         return False
     return True
-

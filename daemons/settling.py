@@ -25,16 +25,29 @@ class Settler:
         self.config = config
 
     def ended(
-        self, session: Session, c: Claim, one: OpenAttempt, exit_file: ExitFile | None, verdict: Verdict | None, said: str
+        self,
+        session: Session,
+        c: Claim,
+        one: OpenAttempt,
+        exit_file: ExitFile | None,
+        verdict: Verdict | None,
+        said: str,
     ) -> JobStatus | None:
         """The payload has ended. Returns the job's status then; None when we were overtaken."""
         good = exit_file is not None and exit_file.code == 0
         words = "" if good else _words(exit_file, verdict, said)
         if one.job.wanted:
-            moved, to = self._as_wanted(session, c, one, words or "it had ended well, but was not to be published")
+            moved, to = self._as_wanted(
+                session, c, one, words or "it had ended well, but was not to be published"
+            )
         elif good:
             to = JobStatus.DONE
-            done: dict[str, Any] = {"published_attempt": one.attempt.number, "result": "OK", "tries": 0, "failures": 0}
+            done: dict[str, Any] = {
+                "published_attempt": one.attempt.number,
+                "result": "OK",
+                "tries": 0,
+                "failures": 0,
+            }
             moved = advance(session, [c], to, f"attempt {one.attempt.number} ended with exit code 0", **done)
         else:
             moved, to = self._failure(session, c, one, words)
@@ -43,58 +56,103 @@ class Settler:
         self._close(session, one, exit_file, verdict, words)
         return to
 
-    def given_up(self, session: Session, c: Claim, one: OpenAttempt, words: str, verdict: Verdict | None) -> int:
+    def given_up(
+        self, session: Session, c: Claim, one: OpenAttempt, words: str, verdict: Verdict | None
+    ) -> int:
         """The attempt has never started and never can: machinery's fault, or a person's wish."""
         if one.job.wanted:
             moved, _ = self._as_wanted(session, c, one, words)
         else:
             moved = back_off(
-                session, c, JobStatus.NEW, f"attempt {one.attempt.number} was given up: {words}", self.config.retry,
-                give_up=JobStatus.FAILED, given_up={"result": "FAILED"},
+                session,
+                c,
+                JobStatus.NEW,
+                f"attempt {one.attempt.number} was given up: {words}",
+                self.config.retry,
+                give_up=JobStatus.FAILED,
+                given_up={"result": "FAILED"},
             )
         if moved:
-            ended = {"ended_at": database_time(session), "verdict": "revoked", "words": words or (verdict.words if verdict else "")}
+            ended = {
+                "ended_at": database_time(session),
+                "verdict": "revoked",
+                "words": words or (verdict.words if verdict else ""),
+            }
             set_columns(session, one.attempt.id, **ended)
         return len(moved)
 
     def lost(self, session: Session, c: Claim, one: OpenAttempt, words: str) -> int:
         """The payload has started and nothing says how it ended: a person must look, unless it may run twice."""
         if one.job.settings.get("idempotent"):
-            moved = advance(session, [c], JobStatus.NEW, f"attempt {one.attempt.number} is lost: {words}; it may run twice")
+            moved = advance(
+                session,
+                [c],
+                JobStatus.NEW,
+                f"attempt {one.attempt.number} is lost: {words}; it may run twice",
+            )
             if moved:
-                set_columns(session, one.attempt.id, ended_at=database_time(session), verdict="lost", words=words)
+                set_columns(
+                    session, one.attempt.id, ended_at=database_time(session), verdict="lost", words=words
+                )
             return len(moved)
         host = one.attempt.host or "an unknown host"
-        return len(advance(session, [c], JobStatus.WAITING, f"attempt {one.attempt.number} may still run on {host}: {words}"))
+        return len(
+            advance(
+                session,
+                [c],
+                JobStatus.WAITING,
+                f"attempt {one.attempt.number} may still run on {host}: {words}",
+            )
+        )
 
-    def _as_wanted(self, session: Session, c: Claim, one: OpenAttempt, words: str) -> tuple[list[Claim], JobStatus]:
+    def _as_wanted(
+        self, session: Session, c: Claim, one: OpenAttempt, words: str
+    ) -> tuple[list[Claim], JobStatus]:
         wanted = one.job.wanted
         to = _WANTED[wanted]
         columns: dict[str, Any] = {"wanted": "", "tries": 0, "failures": 0, "not_before": None}
         if wanted == "hold":
             columns["validation"] = "WAITING"
-        reason = f"{wanted} was wanted; attempt {one.attempt.number}: {words}" if words else f"{wanted} was wanted"
+        reason = (
+            f"{wanted} was wanted; attempt {one.attempt.number}: {words}" if words else f"{wanted} was wanted"
+        )
         return advance(session, [c], to, reason, **columns), to
 
-    def _failure(self, session: Session, c: Claim, one: OpenAttempt, words: str) -> tuple[list[Claim], JobStatus]:
+    def _failure(
+        self, session: Session, c: Claim, one: OpenAttempt, words: str
+    ) -> tuple[list[Claim], JobStatus]:
         """The payload failed: one failure is used up."""
         failures = one.job.failures + 1
         most = int(one.job.settings.get("max_failures", 1))
         if failures >= most:
-            reason = f"attempt {one.attempt.number} failed, and no failure is left ({failures} of {most}): {words}"
-            return advance(session, [c], JobStatus.FAILED, reason, failures=failures, result="FAILED"), JobStatus.FAILED
+            reason = (
+                f"attempt {one.attempt.number} failed, and no failure is left ({failures} of {most}): {words}"
+            )
+            return advance(
+                session, [c], JobStatus.FAILED, reason, failures=failures, result="FAILED"
+            ), JobStatus.FAILED
         reason = f"attempt {one.attempt.number} failed ({failures} of {most}): {words}"
         delay = wait_after(self.config.retry, failures)
         return advance(session, [c], JobStatus.NEW, reason, failures=failures, delay=delay), JobStatus.NEW
 
     @staticmethod
-    def _close(session: Session, one: OpenAttempt, exit_file: ExitFile | None, verdict: Verdict | None, words: str) -> None:
+    def _close(
+        session: Session, one: OpenAttempt, exit_file: ExitFile | None, verdict: Verdict | None, words: str
+    ) -> None:
         now = database_time(session)
-        columns: dict[str, Any] = {"words": words, "verdict": verdict.kind if verdict else "exited", "ended_at": now}
+        columns: dict[str, Any] = {
+            "words": words,
+            "verdict": verdict.kind if verdict else "exited",
+            "ended_at": now,
+        }
         if exit_file is not None:
             columns |= {
-                "exit_code": exit_file.code, "signal": exit_file.signal, "host": exit_file.host, "cpu_seconds": exit_file.cpu,
-                "started_at": moment(exit_file.started) or one.attempt.started_at, "ended_at": moment(exit_file.ended) or now,
+                "exit_code": exit_file.code,
+                "signal": exit_file.signal,
+                "host": exit_file.host,
+                "cpu_seconds": exit_file.cpu,
+                "started_at": moment(exit_file.started) or one.attempt.started_at,
+                "ended_at": moment(exit_file.ended) or now,
                 "verdict": "signalled" if exit_file.signal else "exited",
             }
         elif verdict is not None:

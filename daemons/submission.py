@@ -47,14 +47,20 @@ class Fresh:
 class Submitter:
     """Submits new jobs of one site."""
 
-    def __init__(self, config: Config, db: Database, site: str, system: BatchSystem, lease: timedelta) -> None:
+    def __init__(
+        self, config: Config, db: Database, site: str, system: BatchSystem, lease: timedelta
+    ) -> None:
         self.config, self.db, self.site, self.system, self.lease = config, db, site, system, lease
         self.prefix = token_prefix(config.name, str(config.state_dir))
 
     def step(self, lane: Lane, transport: Transport, place: Place) -> int:
         """Submit as many new jobs as there are slots; returns how many rows moved."""
         with self.db.read() as session:
-            if not self.candidates(session, 1) or pause(session, self.site) or free_slots(session, self.config, self.site) == 0:
+            if (
+                not self.candidates(session, 1)
+                or pause(session, self.site)
+                or free_slots(session, self.config, self.site) == 0
+            ):
                 return 0
         with self.db.write() as session:
             fresh, blocked = self._write_attempts(session)
@@ -89,8 +95,11 @@ class Submitter:
         runs = {
             run.id: run
             for run in session.scalars(
-                select(Run).where(Run.id.in_({run for _, run in pairs}), Run.status == "processing")
-                .order_by(Run.id).with_for_update(skip_locked=True).execution_options(populate_existing=True)
+                select(Run)
+                .where(Run.id.in_({run for _, run in pairs}), Run.status == "processing")
+                .order_by(Run.id)
+                .with_for_update(skip_locked=True)
+                .execution_options(populate_existing=True)
             )
         }
         listed = ", ".join(str(job) for job, run in pairs if run in runs) or "NULL"
@@ -101,17 +110,36 @@ class Submitter:
             closed = job_gates(session, self.config, job, runs[job.run_id])
             if closed is not None:
                 since = closed.since or database_time(session)
-                blocked += len(advance(session, [one], JobStatus.BLOCKED, closed.words(), blocked_by=closed.gate, blocked_since=since))
+                blocked += len(
+                    advance(
+                        session,
+                        [one],
+                        JobStatus.BLOCKED,
+                        closed.words(),
+                        blocked_by=closed.gate,
+                        blocked_since=since,
+                    )
+                )
                 continue
             attempt = self._attempt(session, job, runs[job.run_id])
             words = f"attempt {attempt.number}, token {attempt.token}"
-            fresh.append(Fresh(advance_one(session, one, JobStatus.SUBMITTING, words, keep=True), job, runs[job.run_id], attempt))
+            fresh.append(
+                Fresh(
+                    advance_one(session, one, JobStatus.SUBMITTING, words, keep=True),
+                    job,
+                    runs[job.run_id],
+                    attempt,
+                )
+            )
         return fresh, blocked
 
     def _attempt(self, session: Session, job: Job, run: Run) -> Attempt:
         last = session.scalar(select(func.max(Attempt.number)).where(Attempt.job_id == job.id)) or 0
         attempt = Attempt(
-            job_id=job.id, number=last + 1, token=make_token(self.prefix), site=self.site,
+            job_id=job.id,
+            number=last + 1,
+            token=make_token(self.prefix),
+            site=self.site,
             directory=f"{job_directory(self.config, job, run)}/{last + 1}",
         )
         session.add(attempt)
@@ -138,10 +166,23 @@ class Submitter:
     def preparation(self, fresh: Fresh) -> Preparation:
         """What the attempt's directory will hold."""
         attempt, job = fresh.attempt, fresh.job
-        env = {"ONDECK_RUN": fresh.run.name, "ONDECK_MODULE": job.module, "ONDECK_PASS": str(job.pass_), **job.settings["env"]}
-        about = {"token": attempt.token, "directory": attempt.directory, "env": env, "identity": self.system.identity}
+        env = {
+            "ONDECK_RUN": fresh.run.name,
+            "ONDECK_MODULE": job.module,
+            "ONDECK_PASS": str(job.pass_),
+            **job.settings["env"],
+        }
+        about = {
+            "token": attempt.token,
+            "directory": attempt.directory,
+            "env": env,
+            "identity": self.system.identity,
+        }
         wrapper = render_own("wrapper.sh", about)
-        files = {"wrapper.sh": wrapper.encode("utf-8", "surrogateescape"), "payload.sh": job.options.encode("utf-8", "surrogateescape")}
+        files = {
+            "wrapper.sh": wrapper.encode("utf-8", "surrogateescape"),
+            "payload.sh": job.options.encode("utf-8", "surrogateescape"),
+        }
         return Preparation(attempt.directory, attempt.token, files)
 
     def spec(self, fresh: Fresh) -> JobSpec:
@@ -156,15 +197,21 @@ class Submitter:
             memory=settings["memory"] if isinstance(settings["memory"], int) else None,
         )
 
-    def _not_made(self, lane: Lane, one: Fresh, outcome: Prepared, transport: Transport, place: Place, work: Work) -> None:
+    def _not_made(
+        self, lane: Lane, one: Fresh, outcome: Prepared, transport: Transport, place: Place, work: Work
+    ) -> None:
         """The directory was there, or could not be made: nothing is submitted."""
         if outcome.outcome == "token" and outcome.token is not None:
-            lane.log.warning("attempt's directory was there", extra={"run": one.run.name, "token": outcome.token})
+            lane.log.warning(
+                "attempt's directory was there", extra={"run": one.run.name, "token": outcome.token}
+            )
             with self.db.write() as session:
                 if release(session, [one.claim]):
                     set_columns(session, one.attempt.id, token=outcome.token)
         elif outcome.outcome == "no token":
-            lane.log.warning("directory without token", extra={"run": one.run.name, "directory": outcome.directory})
+            lane.log.warning(
+                "directory without token", extra={"run": one.run.name, "directory": outcome.directory}
+            )
             revoke(transport, [outcome.directory], one.attempt.token, place=place, work=work)
             self._give_back([one])
         else:
@@ -188,8 +235,12 @@ class Submitter:
                     lane.log.info("submitted", extra={**extra, "batch_id": answer.batch_id})
                 elif isinstance(answer, Rejected):
                     if advance(session, [one.claim], JobStatus.WAITING, f"refused: {answer.words}"):
-                        set_columns(session, one.attempt.id, ended_at=now, verdict="refused", words=answer.words)
+                        set_columns(
+                            session, one.attempt.id, ended_at=now, verdict="refused", words=answer.words
+                        )
                     lane.log.warning("submission refused", extra={**extra, "why": answer.words})
                 else:
                     release(session, [one.claim])
-                    lane.log.warning("submission unknown: it will be asked for", extra={**extra, "why": answer.words})
+                    lane.log.warning(
+                        "submission unknown: it will be asked for", extra={**extra, "why": answer.words}
+                    )

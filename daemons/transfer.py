@@ -13,9 +13,9 @@ from ..config import Config
 from ..config.listeners import Listener
 from ..db.clock import now_sql
 from ..db.engine import Database
+from ..db.errors import LeaseLost
 from ..db.models import Copy, Run
 from ..db.states import CopyStatus, RunStatus
-from ..db.errors import LeaseLost
 from ..db.steps import Claim, advance, advance_one, claim, hold_on, look, release
 from ..rules.gates import Closed, first_closed, pause, space
 from ..rules.trouble import back_off
@@ -26,7 +26,6 @@ from .base import Daemon, Lane
 from .blocking import block, unblock
 from .copies import begin_copy, path_of, raw_copy, store_manifest, verified, want_in_archive
 from .places import Places
-
 
 _LOOK_AHEAD = 200
 """How many waiting runs are looked at in one step; those behind them wait their turn."""
@@ -86,17 +85,23 @@ class Transfer(Daemon):
         sources = self._sources(lane.name)
         with self.db.read() as session:
             runs = session.scalars(
-                select(Run).where(Run.status.in_([RunStatus.TRANSFERRING, RunStatus.ACQUIRED]), Run.source.in_(sources))
-                .where(Run.listener.is_not(None)).order_by(Run.priority.desc(), Run.id)
+                select(Run)
+                .where(Run.status.in_([RunStatus.TRANSFERRING, RunStatus.ACQUIRED]), Run.source.in_(sources))
+                .where(Run.listener.is_not(None))
+                .order_by(Run.priority.desc(), Run.id)
             ).all()
             for run in runs:
                 listener = self.config.listeners.get(run.listener or "")
                 if listener is None or listener.storage is None:
                     continue
                 closed = self._closed(session, run, listener, lane.name)
-                source = f"{self.config.storages[lane.name].path}/{self._source_path(session, run, lane.name)}"
+                source = (
+                    f"{self.config.storages[lane.name].path}/{self._source_path(session, run, lane.name)}"
+                )
                 target = f"{self.config.storages[listener.storage].path}/{path_of(run)}"
-                yield f"copy {run.name}: {source} -> {target}" + (f" (not yet: {closed.words()})" if closed else "")
+                yield f"copy {run.name}: {source} -> {target}" + (
+                    f" (not yet: {closed.words()})" if closed else ""
+                )
 
     # ---- taking a run ----
 
@@ -134,8 +139,15 @@ class Transfer(Daemon):
         runs: list[Run] = []
         for status in (RunStatus.TRANSFERRING, RunStatus.ACQUIRED):
             runs += session.scalars(
-                select(Run).where(text(f"status = '{status}'"), due, Run.listener.is_not(None), Run.source.in_(self._sources(storage)))
-                .order_by(Run.priority.desc(), Run.id).limit(_LOOK_AHEAD)
+                select(Run)
+                .where(
+                    text(f"status = '{status}'"),
+                    due,
+                    Run.listener.is_not(None),
+                    Run.source.in_(self._sources(storage)),
+                )
+                .order_by(Run.priority.desc(), Run.id)
+                .limit(_LOOK_AHEAD)
             )
         return runs
 
@@ -148,7 +160,9 @@ class Transfer(Daemon):
         with self.db.write() as session:
             statuses = (RunStatus.TRANSFERRING, RunStatus.ACQUIRED)
             claims = [
-                c for s in statuses for c in claim(session, Run, s, 1, lease=self.settings.lease, where="id = :run", run=run_id)
+                c
+                for s in statuses
+                for c in claim(session, Run, s, 1, lease=self.settings.lease, where="id = :run", run=run_id)
             ]
             if not claims:
                 return None
@@ -173,7 +187,9 @@ class Transfer(Daemon):
     def _closed(self, session: Session, run: Run, listener: Listener, storage: str) -> Closed | None:
         """The gates of a transfer."""
         assert listener.storage is not None
-        sites = dict.fromkeys((self.config.storages[storage].site, self.config.storages[listener.storage].site))
+        sites = dict.fromkeys(
+            (self.config.storages[storage].site, self.config.storages[listener.storage].site)
+        )
         if listener.storage == storage:
             return first_closed(pause(session, s) for s in sites)
         room = space(session, self.config, listener.storage, run.nbytes or 0)
@@ -191,7 +207,12 @@ class Transfer(Daemon):
         source_path = self._source_path(session, run, storage)
         in_place = listener.storage == storage
         return Errand(
-            one, run, listener, places.storage(storage), source_path, places.storage(listener.storage),
+            one,
+            run,
+            listener,
+            places.storage(storage),
+            source_path,
+            places.storage(listener.storage),
             source_path if in_place else path_of(run),
         )
 
@@ -207,13 +228,17 @@ class Transfer(Daemon):
             with lane.guard([errand.claim], name) as work:
                 manifest = errand.source.manifest(errand.source_path, work=work)
                 if not manifest.nfiles:
-                    raise Missing(storage=errand.source.name, path=errand.source_path, words="it holds no files")
+                    raise Missing(
+                        storage=errand.source.name, path=errand.source_path, words="it holds no files"
+                    )
                 self._note_source(errand, manifest)
                 if not self._in_place(errand):
                     self._copy(errand, manifest, work)
                     self._check_claim(errand)
                 self._finish(errand, manifest)
-            lane.log.info("run on deck", extra={"run": name, "storage": errand.target.name, "nbytes": manifest.nbytes})
+            lane.log.info(
+                "run on deck", extra={"run": name, "storage": errand.target.name, "nbytes": manifest.nbytes}
+            )
         except LeaseLost:
             lane.log.warning("overtaken", extra={"run": name})
         except WorkCancelled as error:
@@ -224,7 +249,11 @@ class Transfer(Daemon):
             lane.log.warning("transfer refused", extra={"run": name, "why": str(error)})
         except Exception as error:  # goes on the row, and never stops the loop
             self._give_back(errand, str(error))
-            lane.log.warning("transfer failed", extra={"run": name, "why": str(error)}, exc_info=not isinstance(error, Machinery))
+            lane.log.warning(
+                "transfer failed",
+                extra={"run": name, "why": str(error)},
+                exc_info=not isinstance(error, Machinery),
+            )
 
     def _note_source(self, errand: Errand, manifest: Manifest) -> None:
         """Write down what the run consists of at its source, and how much that is."""
@@ -233,7 +262,12 @@ class Transfer(Daemon):
             digest = store_manifest(session, manifest)
             copy = raw_copy(session, errand.run.id, errand.source.name)
             if copy is None:
-                copy = Copy(run_id=errand.run.id, storage=errand.source.name, path=errand.source_path, status=CopyStatus.WRITING)
+                copy = Copy(
+                    run_id=errand.run.id,
+                    storage=errand.source.name,
+                    path=errand.source_path,
+                    status=CopyStatus.WRITING,
+                )
                 session.add(copy)
                 session.flush()
             one = look(session, Copy, [copy.id])[0]
@@ -241,7 +275,9 @@ class Transfer(Daemon):
                 one = advance_one(session, one, CopyStatus.SUSPECT, "it differs from its first manifest")
                 one = advance_one(session, one, CopyStatus.WRITING, "the source has written it again")
             if one.status == CopyStatus.WRITING:
-                advance_one(session, one, CopyStatus.VERIFIED, "read at the source", **verified(manifest, digest))
+                advance_one(
+                    session, one, CopyStatus.VERIFIED, "read at the source", **verified(manifest, digest)
+                )
             session.get_one(Run, errand.run.id).nbytes = manifest.nbytes
 
     def _copy(self, errand: Errand, manifest: Manifest, work: Work) -> None:
@@ -249,7 +285,9 @@ class Transfer(Daemon):
         target = errand.target
         folder, _, name = errand.path.rpartition("/")
         target.check()
-        if target.exists(errand.path):  # we were killed between the rename and its commit, or the run was reset
+        if target.exists(
+            errand.path
+        ):  # we were killed between the rename and its commit, or the run was reset
             try:
                 self._compare(errand, errand.path, manifest, work)
             except Differs as error:
@@ -277,7 +315,9 @@ class Transfer(Daemon):
         with self.db.write() as session:
             copy = raw_copy(session, errand.run.id, errand.target.name)
             if copy is not None and copy.status == CopyStatus.VERIFIED:
-                advance(session, look(session, Copy, [copy.id]), CopyStatus.SUSPECT, why, fence=True, wanted=True)
+                advance(
+                    session, look(session, Copy, [copy.id]), CopyStatus.SUSPECT, why, fence=True, wanted=True
+                )
 
     @staticmethod
     def _compare(errand: Errand, path: str, manifest: Manifest, work: Work) -> None:
@@ -315,10 +355,23 @@ class Transfer(Daemon):
             if final:
                 moved = advance(session, [errand.claim], RunStatus.FAILED, why, **origin)
             else:
-                moved = back_off(session, errand.claim, RunStatus.ACQUIRED, why, self.config.retry,
-                                 give_up=RunStatus.FAILED, count=count, given_up=origin)
+                moved = back_off(
+                    session,
+                    errand.claim,
+                    RunStatus.ACQUIRED,
+                    why,
+                    self.config.retry,
+                    give_up=RunStatus.FAILED,
+                    count=count,
+                    given_up=origin,
+                )
             copy = raw_copy(session, errand.run.id, errand.target.name)
-            if moved and not self._in_place(errand) and copy is not None and copy.status == CopyStatus.WRITING:
+            if (
+                moved
+                and not self._in_place(errand)
+                and copy is not None
+                and copy.status == CopyStatus.WRITING
+            ):
                 advance(session, look(session, Copy, [copy.id]), CopyStatus.ABSENT, why)
 
 

@@ -30,7 +30,13 @@ class Base(DeclarativeBase):
             "pk": "%(table_name)s_pkey",
         }
     )
-    type_annotation_map = {int: Key, str: Text, datetime: UTCDateTime, dict[str, Any]: Document, list[Any]: Document}  # noqa: RUF012
+    type_annotation_map = {
+        int: Key,
+        str: Text,
+        datetime: UTCDateTime,
+        dict[str, Any]: Document,
+        list[Any]: Document,
+    }
 
 
 def one_of(name: str, column: str, words: tuple[str, ...]) -> CheckConstraint:
@@ -45,7 +51,12 @@ def waiting_in_line(table: str, status: str, *before: str) -> Index:
     status as a literal, else the planner can't choose the index.
     """
     columns = [*(text(c) for c in before), text("priority DESC"), text("id")]
-    return Index(f"{table}_{status}", *columns, postgresql_where=text(f"status = '{status}'"), sqlite_where=text(f"status = '{status}'"))
+    return Index(
+        f"{table}_{status}",
+        *columns,
+        postgresql_where=text(f"status = '{status}'"),
+        sqlite_where=text(f"status = '{status}'"),
+    )
 
 
 class Worked:

@@ -60,7 +60,9 @@ class Database:
             event.listen(self.engine, "begin", _sqlite_begin)
         elif self.dialect == "postgresql" and self.url.get_driver_name() == "psycopg2":
             self.engine = create_engine(
-                self.url, pool_pre_ping=True, connect_args={"connect_timeout": 10, "options": "-c timezone=UTC -c synchronous_commit=on"}
+                self.url,
+                pool_pre_ping=True,
+                connect_args={"connect_timeout": 10, "options": "-c timezone=UTC -c synchronous_commit=on"},
             )
         else:
             raise UnsupportedDatabase(url=self.masked)
@@ -91,7 +93,7 @@ class Database:
 
     def check_schema(self) -> None:
         """Raise NoSchema or OtherSchema unless the database has the schema that this version needs."""
-        from .schema import check  # a circle only of names: schema needs this class  # noqa: PLC0415
+        from .schema import check  # a circle only of names: schema needs this class
 
         check(self)
 
@@ -134,7 +136,9 @@ class _DataVersion:
     """
 
     def __init__(self, path: str) -> None:
-        self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+        self._connection = sqlite3.connect(
+            path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+        )
         self._seen = self._version()
         self._step = self._last_step()
 
@@ -200,7 +204,9 @@ class _Listener:
 def execute_all(connection: Connection, statements: list[str]) -> None:
     """Run DDL `statements` one by one, as they are (a colon in them is no parameter)."""
     for statement in statements:
-        connection.exec_driver_sql(statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement)
+        connection.exec_driver_sql(
+            statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement
+        )
 
 
 def ping(database: Database) -> None:

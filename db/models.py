@@ -44,14 +44,22 @@ class Run(Worked, Created, Base):
         one_of("wanted_known", "wanted", ("", "cancel")),
         Index("runs_number", "number"),
         Index("runs_name", "name"),
-        *(waiting_in_line("runs", s) for s in (RunStatus.ACQUIRED, RunStatus.TRANSFERRING, RunStatus.ONDECK, RunStatus.PROCESSING)),
+        *(
+            waiting_in_line("runs", s)
+            for s in (RunStatus.ACQUIRED, RunStatus.TRANSFERRING, RunStatus.ONDECK, RunStatus.PROCESSING)
+        ),
         Index(
             "runs_to_archive",
             "id",
             postgresql_where=text("status = 'processed' AND to_archive IS TRUE"),
             sqlite_where=text("status = 'processed' AND to_archive IS TRUE"),
         ),
-        Index("runs_failed", "id", postgresql_where=text("status = 'failed'"), sqlite_where=text("status = 'failed'")),
+        Index(
+            "runs_failed",
+            "id",
+            postgresql_where=text("status = 'failed'"),
+            sqlite_where=text("status = 'failed'"),
+        ),
     )
 
 
@@ -90,7 +98,14 @@ class Job(Worked, Created, Base):
         Index("jobs_prerequisite", "prerequisite_id"),
         *(
             waiting_in_line("jobs", s, "site")
-            for s in (JobStatus.BLOCKED, JobStatus.NEW, JobStatus.SUBMITTING, JobStatus.PENDING, JobStatus.RUNNING, JobStatus.WAITING)
+            for s in (
+                JobStatus.BLOCKED,
+                JobStatus.NEW,
+                JobStatus.SUBMITTING,
+                JobStatus.PENDING,
+                JobStatus.RUNNING,
+                JobStatus.WAITING,
+            )
         ),
     )
 
@@ -106,7 +121,13 @@ class Attempt(Created, Base):
     __table_args__ = (
         UniqueConstraint("job_id", "number"),
         UniqueConstraint("token"),
-        Index("attempts_open", "site", "id", postgresql_where=text("ended_at IS NULL"), sqlite_where=text("ended_at IS NULL")),
+        Index(
+            "attempts_open",
+            "site",
+            "id",
+            postgresql_where=text("ended_at IS NULL"),
+            sqlite_where=text("ended_at IS NULL"),
+        ),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     job_id: Mapped[int] = mapped_column(ForeignKey("jobs.id"))
@@ -160,24 +181,52 @@ class Copy(Worked, Created, Base):
         Index("copies_run_id", "run_id"),
         Index("copies_bundle_id", "bundle_id"),
         Index(
-            "copies_raw_key", "run_id", "storage", "form", unique=True,
-            postgresql_where=text("job_id IS NULL"), sqlite_where=text("job_id IS NULL"),
+            "copies_raw_key",
+            "run_id",
+            "storage",
+            "form",
+            unique=True,
+            postgresql_where=text("job_id IS NULL"),
+            sqlite_where=text("job_id IS NULL"),
         ),
         Index(
-            "copies_output_key", "job_id", "storage", "form", unique=True,
-            postgresql_where=text("job_id IS NOT NULL"), sqlite_where=text("job_id IS NOT NULL"),
+            "copies_output_key",
+            "job_id",
+            "storage",
+            "form",
+            unique=True,
+            postgresql_where=text("job_id IS NOT NULL"),
+            sqlite_where=text("job_id IS NOT NULL"),
         ),
-        Index("copies_there", "storage", "verified_at", postgresql_where=text("status = 'verified'"), sqlite_where=text("status = 'verified'")),
         Index(
-            "copies_moving", "storage", "status", "id",
+            "copies_there",
+            "storage",
+            "verified_at",
+            postgresql_where=text("status = 'verified'"),
+            sqlite_where=text("status = 'verified'"),
+        ),
+        Index(
+            "copies_moving",
+            "storage",
+            "status",
+            "id",
             postgresql_where=text("status IN ('writing', 'suspect', 'deleting')"),
             sqlite_where=text("status IN ('writing', 'suspect', 'deleting')"),
         ),
         Index(
-            "copies_missing", "storage", "id",
-            postgresql_where=text("status = 'absent' AND wanted"), sqlite_where=text("status = 'absent' AND wanted"),
+            "copies_missing",
+            "storage",
+            "id",
+            postgresql_where=text("status = 'absent' AND wanted"),
+            sqlite_where=text("status = 'absent' AND wanted"),
         ),
-        Index("copies_unwanted", "storage", "id", postgresql_where=text("NOT wanted AND status = 'verified'"), sqlite_where=text("NOT wanted AND status = 'verified'")),
+        Index(
+            "copies_unwanted",
+            "storage",
+            "id",
+            postgresql_where=text("NOT wanted AND status = 'verified'"),
+            sqlite_where=text("NOT wanted AND status = 'verified'"),
+        ),
     )
 
 
@@ -191,7 +240,14 @@ class Bundle(Worked, Created, Base):
     sha256: Mapped[str | None]
     verified_at: Mapped[datetime | None]
     constraints: ClassVar[tuple[Any, ...]] = (
-        Index("bundles_unfinished", "storage", "status", "id", postgresql_where=text("status <> 'verified'"), sqlite_where=text("status <> 'verified'")),
+        Index(
+            "bundles_unfinished",
+            "storage",
+            "status",
+            "id",
+            postgresql_where=text("status <> 'verified'"),
+            sqlite_where=text("status <> 'verified'"),
+        ),
     )
 
 
@@ -201,7 +257,13 @@ class Receipt(Base):
     __tablename__ = "receipts"
     __table_args__ = (
         Index("receipts_copy_id", "copy_id"),
-        Index("receipts_open", "copy_id", unique=True, postgresql_where=text("closed_at IS NULL"), sqlite_where=text("closed_at IS NULL")),
+        Index(
+            "receipts_open",
+            "copy_id",
+            unique=True,
+            postgresql_where=text("closed_at IS NULL"),
+            sqlite_where=text("closed_at IS NULL"),
+        ),
         one_of("outcome_known", "outcome", ("", "removed", "aborted")),
     )
     id: Mapped[int] = mapped_column(primary_key=True)

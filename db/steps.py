@@ -84,7 +84,9 @@ def look(session: Session, model: type[Worked], ids: Iterable[int], *, lock: boo
     table, dialect = _table(model), session.get_bind().dialect.name
     suffix = " FOR UPDATE" if lock and dialect == "postgresql" else ""
     rows = session.execute(
-        text(f"SELECT id, status, epoch FROM {table.name} WHERE id IN ({_listed(dialect)}) ORDER BY id{suffix}"),
+        text(
+            f"SELECT id, status, epoch FROM {table.name} WHERE id IN ({_listed(dialect)}) ORDER BY id{suffix}"
+        ),
         {"ids": _bound(dialect, sorted(set(ids)))},
     )
     return [Claim(table.name, r.id, r.status, r.epoch) for r in rows]
@@ -110,7 +112,9 @@ def advance(
     """
     moved: list[Claim] = []
     for (name, status), group in groupby(sorted(claims), key=lambda c: (c.table, c.status)):
-        moved += _advance(session, Base.metadata.tables[name], status, list(group), to, reason, keep, fence, delay, columns)
+        moved += _advance(
+            session, Base.metadata.tables[name], status, list(group), to, reason, keep, fence, delay, columns
+        )
     return moved
 
 
@@ -157,7 +161,9 @@ def hold_on(session: Session, claims: Sequence[Claim]) -> None:
         held = list(group)
         suffix = " FOR UPDATE" if dialect == "postgresql" else ""
         rows = session.execute(
-            text(f"SELECT id, status, epoch FROM {name} WHERE id IN ({_listed(dialect)}) ORDER BY id{suffix}"),
+            text(
+                f"SELECT id, status, epoch FROM {name} WHERE id IN ({_listed(dialect)}) ORDER BY id{suffix}"
+            ),
             {"ids": _bound(dialect, [c.id for c in held])},
         )
         there = {(r.id, r.status, r.epoch) for r in rows}
@@ -171,7 +177,11 @@ def _table(model: type[Worked]) -> Table:
 
 
 def _listed(dialect: str) -> str:
-    return "SELECT unnest(CAST(:ids AS bigint[]))" if dialect == "postgresql" else "SELECT value FROM json_each(:ids)"
+    return (
+        "SELECT unnest(CAST(:ids AS bigint[]))"
+        if dialect == "postgresql"
+        else "SELECT value FROM json_each(:ids)"
+    )
 
 
 def _bound(dialect: str, ids: list[int]) -> Any:
@@ -195,7 +205,7 @@ def _advance(
     if not keep:
         changes += ["lease_until = NULL", "leased_by = NULL"]
     if fence:
-        changes.append("epoch = epoch + 1")
+        changes.append(f"epoch = {table.name}.epoch + 1")
     values: dict[str, Any] = {"to": to, "actor": actor(), "reason": None if reason is None else clean(reason)}
     if delay is not None:
         changes.append(f"not_before = {later_sql(dialect, 'delay')}")
@@ -231,10 +241,13 @@ def _change(
             bound: dict[str, Any] = {"ids": list(held), "epochs": [c.epoch for c in held.values()]}
         else:
             pairs = "json_each(:rows) AS v"
-            match = f"{name}.id = json_extract(v.value, '$[0]') AND {name}.epoch = json_extract(v.value, '$[1]')"
+            match = (
+                f"{name}.id = json_extract(v.value, '$[0]') AND {name}.epoch = json_extract(v.value, '$[1]')"
+            )
             bound = {"rows": json.dumps([[c.id, c.epoch] for c in held.values()])}
-        sql = text(f"UPDATE {name} SET {changes} FROM {pairs} WHERE {match}{condition} RETURNING {name}.id, {name}.epoch")
+        sql = text(
+            f"UPDATE {name} SET {changes} FROM {pairs} WHERE {match}{condition} RETURNING {name}.id, {name}.epoch"
+        )
         rows = session.execute(sql.bindparams(*typed), {**bound, **values})
         met += [held[r.id]._replace(epoch=r.epoch) for r in rows]
     return met
-

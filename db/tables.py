@@ -93,7 +93,10 @@ class Inbox(Worked, Created, Base):
     topic: Mapped[str]
     sha256: Mapped[str]
     body: Mapped[bytes]
-    constraints: ClassVar[tuple[Any, ...]] = (UniqueConstraint("topic", "sha256"), waiting_in_line("inbox", "new"))
+    constraints: ClassVar[tuple[Any, ...]] = (
+        UniqueConstraint("topic", "sha256"),
+        waiting_in_line("inbox", "new"),
+    )
 
 
 class Outbox(Worked, Created, Base):

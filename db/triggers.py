@@ -51,7 +51,7 @@ def _sqlite(legal: dict[str, tuple[Step, ...]]) -> list[str]:
             f"CREATE TRIGGER {table}_legal BEFORE UPDATE OF status ON {table} WHEN OLD.status <> NEW.status\n"
             f"BEGIN\n  SELECT CASE\n{cases}\n  END;\nEND"
         )
-        columns = "INSERT INTO transitions (table_name, row_id, source, \"to\", at, actor, reason)"
+        columns = 'INSERT INTO transitions (table_name, row_id, source, "to", at, actor, reason)'
         at = "strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'"
         out.append(
             f"CREATE TRIGGER {table}_birth AFTER INSERT ON {table}\n"
@@ -117,7 +117,9 @@ def _postgresql(legal: dict[str, tuple[Step, ...]]) -> list[str]:
     for table, steps in legal.items():
         following = _next(table, steps)
         legal_pairs = " OR ".join(
-            f"OLD.status = '{source}' AND NEW.status IN ({_quoted(to)})" for source, to in following.items() if to
+            f"OLD.status = '{source}' AND NEW.status IN ({_quoted(to)})"
+            for source, to in following.items()
+            if to
         )
         hint = "; ".join(f"{source} -> {', '.join(to) or 'nothing'}" for source, to in following.items())
         out.append(

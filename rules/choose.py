@@ -57,7 +57,11 @@ def select_runs(session: Session, patterns: Sequence[str]) -> list[Run]:
     """The runs that any of `patterns` means, by id; raises NothingSuch for a pattern that means none."""
     found: dict[int, Run] = {}
     for pattern in patterns:
-        runs = [r for r in session.scalars(select(Run).where(run_condition(pattern)).order_by(Run.id)) if _exact(pattern, r.name)]
+        runs = [
+            r
+            for r in session.scalars(select(Run).where(run_condition(pattern)).order_by(Run.id))
+            if _exact(pattern, r.name)
+        ]
         if not runs:
             raise NothingSuch(what="run", asked=repr(pattern), hint="; see listdb")
         found.update((run.id, run) for run in runs)
@@ -74,7 +78,9 @@ def select_jobs(session: Session, run_pattern: str, module_pattern: str) -> list
         if matches(module_pattern, job.module):
             rows.append(JobRow(job, runs[job.run_id]))
     if not rows:
-        known = f"; its modules: {', '.join(sorted(modules))}" if modules else "; no jobs were made for it yet"
+        known = (
+            f"; its modules: {', '.join(sorted(modules))}" if modules else "; no jobs were made for it yet"
+        )
         raise NothingSuch(what="job", asked=f"{run_pattern!r} {module_pattern!r}", hint=known)
     return rows
 

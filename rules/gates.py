@@ -43,7 +43,9 @@ def backoff(session: Session, row: Run | Job) -> Closed | None:
     if row.not_before is None or row.not_before <= database_time(session):
         return None
     why = row.reason or "the last try failed"
-    return Closed("backoff", f"try {row.tries}: {why}", f"tried again after {row.not_before:%Y-%m-%d %H:%M:%S} UTC")
+    return Closed(
+        "backoff", f"try {row.tries}: {why}", f"tried again after {row.not_before:%Y-%m-%d %H:%M:%S} UTC"
+    )
 
 
 def pause(session: Session, site: str) -> Closed | None:
@@ -54,7 +56,9 @@ def pause(session: Session, site: str) -> Closed | None:
     now = database_time(session)
     if state.paused_at and (state.paused_until is None or state.paused_until > now):
         until = f"at {state.paused_until:%Y-%m-%d %H:%M} UTC, or " if state.paused_until else ""
-        words = f"site {site} is paused by {state.paused_by}" + (f": {state.pause_reason}" if state.pause_reason else "")
+        words = f"site {site} is paused by {state.paused_by}" + (
+            f": {state.pause_reason}" if state.pause_reason else ""
+        )
         return Closed("pause", words, f"opens {until}with `ondeck site resume {site}`", state.paused_at)
     if state.breaker_opened_at:
         words = f"too much goes wrong at site {site}: {state.breaker_reason}"
@@ -80,7 +84,9 @@ def free_slots(session: Session, config: Config, site: str) -> int | None:
 def slots(session: Session, config: Config, site: str) -> Closed | None:
     """A site takes no more jobs than it has slots."""
     if site not in config.sites or config.sites[site].batch is None:
-        return Closed("slots", f"site {site} has no batch system in the configuration", "add [sites.NAME.batch]")
+        return Closed(
+            "slots", f"site {site} has no batch system in the configuration", "add [sites.NAME.batch]"
+        )
     if free_slots(session, config, site) == 0:
         return Closed("slots", f"all slots of site {site} are taken", "opens when one of its jobs ends")
     return None
@@ -90,7 +96,9 @@ def space(session: Session, config: Config, storage: str, nbytes: int) -> Closed
     """A storage must have room for `nbytes`, what is on its way there already, and its reserve."""
     probe = last(session, "space", storage)
     if probe is None:
-        return Closed("space", f"the free space of storage {storage} was not seen yet", "DiskMonitor measures it")
+        return Closed(
+            "space", f"the free space of storage {storage} was not seen yet", "DiskMonitor measures it"
+        )
     if probe.valid_until <= database_time(session):
         words = f"the free space of storage {storage} was last seen at {probe.seen_at:%Y-%m-%d %H:%M:%S} UTC"
         return Closed("space", words, "opens when DiskMonitor measures it again", probe.valid_until)
@@ -114,7 +122,9 @@ def data(session: Session, run_id: int, storage: str | None) -> Closed | None:
     if storage is None:
         return None
     copy = session.scalar(
-        select(Copy).where(Copy.run_id == run_id, Copy.storage == storage, Copy.job_id.is_(None), Copy.form == "plain")
+        select(Copy).where(
+            Copy.run_id == run_id, Copy.storage == storage, Copy.job_id.is_(None), Copy.form == "plain"
+        )
     )
     if copy is not None and copy.status == CopyStatus.VERIFIED and copy.wanted:
         return None

@@ -14,7 +14,14 @@ from ..db.tables import Outbox
 
 
 def post(
-    session: Session, config: Config, subject: str, body: str, *, stream: str, key: str | None = None, **details: Any
+    session: Session,
+    config: Config,
+    subject: str,
+    body: str,
+    *,
+    stream: str,
+    key: str | None = None,
+    **details: Any,
 ) -> None:
     """Queue a message for every sink. With a `key` it is queued once, however often it is posted."""
     rows = [

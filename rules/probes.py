@@ -14,7 +14,12 @@ from ..db.triggers import CHANNEL
 
 
 def record(
-    session: Session, kind: str, subject: str, value: dict[str, Any], holds: timedelta, error: str | None = None
+    session: Session,
+    kind: str,
+    subject: str,
+    value: dict[str, Any],
+    holds: timedelta,
+    error: str | None = None,
 ) -> None:
     """Store what was seen of `subject`; it holds for `holds`. Wakes the daemons when the answer is another one."""
     now = database_time(session)

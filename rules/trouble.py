@@ -18,7 +18,7 @@ def wait_after(retry: Retry, tries: int) -> timedelta:
     """How long a row waits after its `tries`-th try failed: grows by `factor`, at most `longest`, spread by ±10 %."""
     factor = retry.factor ** min(tries - 1, 200)
     seconds = min(retry.first.total_seconds() * factor, retry.longest.total_seconds())
-    return timedelta(seconds=seconds * random.uniform(0.9, 1.1))  # noqa: S311 - a spread, no secret
+    return timedelta(seconds=seconds * random.uniform(0.9, 1.1))
 
 
 def back_off(
@@ -40,7 +40,10 @@ def back_off(
     """
     if not count:
         return advance(session, [one], to, reason, **columns)
-    tries = session.execute(text(f"SELECT tries FROM {one.table} WHERE id = :id"), {"id": one.id}).scalar_one() + 1
+    tries = (
+        session.execute(text(f"SELECT tries FROM {one.table} WHERE id = :id"), {"id": one.id}).scalar_one()
+        + 1
+    )
     if give_up is not None and tries >= retry.max_tries:
         words = f"given up after {tries} tries; the last one: {reason}"
         return advance(session, [one], give_up, words, tries=tries, **{**columns, **(given_up or {})})

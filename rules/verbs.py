@@ -50,7 +50,13 @@ class Done:
 
 
 def reset_jobs(
-    session: Session, config: Config, jobs: Sequence[JobRow], why: str, *, only: bool = False, ended: bool = False
+    session: Session,
+    config: Config,
+    jobs: Sequence[JobRow],
+    why: str,
+    *,
+    only: bool = False,
+    ended: bool = False,
 ) -> list[Done]:
     """Have jobs done again: a new attempt in its own directory, whose outputs stand when it has succeeded.
 
@@ -95,8 +101,11 @@ def start_jobs(session: Session, config: Config, jobs: Sequence[JobRow], why: st
 
     def move(row: JobRow) -> Done | None:
         if row.job.status == JobStatus.WAITING and _may_run(session, row.job):
-            raise NotThere(what=f"{row.run.name} {row.job.module}", status="waiting",
-                           why="it may still run; look, and then type ResetJob --ended")
+            raise NotThere(
+                what=f"{row.run.name} {row.job.module}",
+                status="waiting",
+                why="it may still run; look, and then type ResetJob --ended",
+            )
         to = JobStatus.BLOCKED if row.job.status == JobStatus.WAITING else JobStatus(row.job.status)
         return _move(session, row, to, why, validation="YES")
 
@@ -122,9 +131,13 @@ def dependants(session: Session, jobs: Sequence[JobRow]) -> list[JobRow]:
     found: dict[int, JobRow] = {}
     level = {row.job.id for row in jobs}
     while level:
-        rows = session.execute(
-            select(Job, Run).join(Run, Run.id == Job.run_id).where(Job.prerequisite_id.in_(level))
-        ).tuples().all()
+        rows = (
+            session.execute(
+                select(Job, Run).join(Run, Run.id == Job.run_id).where(Job.prerequisite_id.in_(level))
+            )
+            .tuples()
+            .all()
+        )
         level = {job.id for job, _ in rows if job.id not in found}
         for job, run in rows:
             if job.status == JobStatus.DONE or job.status in LIVE_JOBS:
@@ -133,7 +146,11 @@ def dependants(session: Session, jobs: Sequence[JobRow]) -> list[JobRow]:
 
 
 def _each(
-    session: Session, jobs: Sequence[JobRow], wanted: str | None, why: str, move: Callable[[JobRow], Done | None]
+    session: Session,
+    jobs: Sequence[JobRow],
+    wanted: str | None,
+    why: str,
+    move: Callable[[JobRow], Done | None],
 ) -> list[Done]:
     """Lock the runs, then do to each job what the verb does: write the wish on live ones, move the others."""
     look(session, Run, {row.run.id for row in jobs})
@@ -153,16 +170,35 @@ def _each(
 def _want(session: Session, row: JobRow, wanted: str, why: str) -> Done:
     """A live job is not moved: Process does it when its end was seen."""
     status = row.job.status
-    advance(session, look(session, Job, [row.job.id]), status, f"{wanted} is wanted: {why}", fence=True, wanted=wanted)
-    return Done(f"{row.run.name} {row.job.module}", status, status, f"{wanted} is wanted; Process ends it first")
+    advance(
+        session,
+        look(session, Job, [row.job.id]),
+        status,
+        f"{wanted} is wanted: {why}",
+        fence=True,
+        wanted=wanted,
+    )
+    return Done(
+        f"{row.run.name} {row.job.module}", status, status, f"{wanted} is wanted; Process ends it first"
+    )
 
 
 def _move(session: Session, row: JobRow, to: JobStatus, why: str, **columns: Any) -> Done | None:
     status = JobStatus(row.job.status)
     if status == to and not columns:
         return None
-    fresh: dict[str, Any] = {"wanted": "", "tries": 0, "not_before": None, "blocked_by": None, "blocked_since": None}
-    if status == to and "validation" in columns and status not in (JobStatus.WAITING, JobStatus.BLOCKED, JobStatus.NEW):
+    fresh: dict[str, Any] = {
+        "wanted": "",
+        "tries": 0,
+        "not_before": None,
+        "blocked_by": None,
+        "blocked_since": None,
+    }
+    if (
+        status == to
+        and "validation" in columns
+        and status not in (JobStatus.WAITING, JobStatus.BLOCKED, JobStatus.NEW)
+    ):
         fresh = {}
     advance(session, look(session, Job, [row.job.id]), to, why, fence=True, **{**fresh, **columns})
     if to in (JobStatus.BLOCKED, JobStatus.NEW) or status == JobStatus.FAILED:
@@ -172,8 +208,12 @@ def _move(session: Session, row: JobRow, to: JobStatus, why: str, **columns: Any
 
 def _reopen(session: Session, run: Run, why: str) -> None:
     """A run at rest whose job may move again is processing again."""
-    if run.status in (RunStatus.PROCESSED, RunStatus.ARCHIVED, RunStatus.FAILED) and _has_jobs_to_do(session, run):
-        advance(session, look(session, Run, [run.id]), RunStatus.PROCESSING, why, fence=True, failed_from=None)
+    if run.status in (RunStatus.PROCESSED, RunStatus.ARCHIVED, RunStatus.FAILED) and _has_jobs_to_do(
+        session, run
+    ):
+        advance(
+            session, look(session, Run, [run.id]), RunStatus.PROCESSING, why, fence=True, failed_from=None
+        )
         session.refresh(run)
         _want_data(session, run)
 
@@ -185,15 +225,24 @@ def _has_jobs_to_do(session: Session, run: Run) -> bool:
 def _want_data(session: Session, run: Run) -> None:
     """A run that is processed again wants its plain copies again; a removal that is not decided yet is given up."""
     copies = session.scalars(
-        select(Copy).where(Copy.run_id == run.id, Copy.job_id.is_(None), Copy.form == "plain", Copy.wanted.is_(False),
-                           Copy.status.in_([CopyStatus.VERIFIED]))
+        select(Copy).where(
+            Copy.run_id == run.id,
+            Copy.job_id.is_(None),
+            Copy.form == "plain",
+            Copy.wanted.is_(False),
+            Copy.status.in_([CopyStatus.VERIFIED]),
+        )
     ).all()
     for one in look(session, Copy, [c.id for c in copies]):
-        advance(session, [one], one.status, "wanted again: its run is processed again", fence=True, wanted=True)
+        advance(
+            session, [one], one.status, "wanted again: its run is processed again", fence=True, wanted=True
+        )
 
 
 def _last_attempt(session: Session, job: Job) -> Attempt | None:
-    return session.scalar(select(Attempt).where(Attempt.job_id == job.id).order_by(Attempt.number.desc()).limit(1))
+    return session.scalar(
+        select(Attempt).where(Attempt.job_id == job.id).order_by(Attempt.number.desc()).limit(1)
+    )
 
 
 def _may_run(session: Session, job: Job) -> bool:
@@ -218,17 +267,34 @@ def reset_runs(session: Session, config: Config, runs: Sequence[Run], why: str) 
     done = []
     for run in _locked(session, runs):
         if run.status not in (RunStatus.FAILED, RunStatus.CANCELLED):
-            raise NotThere(what=f"run {run.name}", status=run.status,
-                           why="only a failed or cancelled run can be reset (for its jobs there is ResetJob)")
+            raise NotThere(
+                what=f"run {run.name}",
+                status=run.status,
+                why="only a failed or cancelled run can be reset (for its jobs there is ResetJob)",
+            )
         jobs = session.scalars(select(Job).where(Job.run_id == run.id)).all()
         to = RunStatus.PROCESSING if jobs else RunStatus(run.failed_from or RunStatus.ACQUIRED)
         source = run.status
-        fresh: dict[str, Any] = {"tries": 0, "failures": 0, "not_before": None, "failed_from": None, "wanted": ""}
+        fresh: dict[str, Any] = {
+            "tries": 0,
+            "failures": 0,
+            "not_before": None,
+            "failed_from": None,
+            "wanted": "",
+        }
         advance(session, look(session, Run, [run.id]), to, why, fence=True, **fresh)
         session.refresh(run)
         done.append(Done(f"run {run.name}", source, to))
-        refused = [j for j in jobs if j.status == JobStatus.WAITING and (a := _last_attempt(session, j)) and a.verdict == "refused"]
-        again = [JobRow(j, run) for j in jobs if j.status in (JobStatus.FAILED, JobStatus.CANCELLED) or j in refused]
+        refused = [
+            j
+            for j in jobs
+            if j.status == JobStatus.WAITING and (a := _last_attempt(session, j)) and a.verdict == "refused"
+        ]
+        again = [
+            JobRow(j, run)
+            for j in jobs
+            if j.status in (JobStatus.FAILED, JobStatus.CANCELLED) or j in refused
+        ]
         if again:
             _want_data(session, run)
             done += reset_jobs(session, config, again, why)
@@ -243,7 +309,9 @@ def cancel_runs(session: Session, config: Config, runs: Sequence[Run], why: str)
         if run.status == RunStatus.CANCELLED:
             continue
         if run.status == RunStatus.ARCHIVED:
-            raise NotThere(what=f"run {run.name}", status=run.status, why="an archived run can't be cancelled")
+            raise NotThere(
+                what=f"run {run.name}", status=run.status, why="an archived run can't be cancelled"
+            )
         source, live = run.status, False
         for job in session.scalars(select(Job).where(Job.run_id == run.id)).all():
             if job.status in LIVE_JOBS or (job.status == JobStatus.WAITING and _may_run(session, job)):
@@ -255,7 +323,9 @@ def cancel_runs(session: Session, config: Config, runs: Sequence[Run], why: str)
         one = look(session, Run, [run.id])
         if live:
             advance(session, one, run.status, f"cancel is wanted: {why}", fence=True, wanted="cancel")
-            done.append(Done(f"run {run.name}", source, source, "cancel is wanted; its live jobs are ended first"))
+            done.append(
+                Done(f"run {run.name}", source, source, "cancel is wanted; its live jobs are ended first")
+            )
         else:
             back = _resting(run)
             advance(session, one, RunStatus.CANCELLED, why, fence=True, wanted="", failed_from=back)
@@ -275,7 +345,10 @@ def _end_copy(session: Session, run: Run, why: str) -> None:
     """A copy that was just being written for a cancelled run is absent: its writer is shut out by the run's epoch."""
     if run.status in (RunStatus.TRANSFERRING, RunStatus.ACQUIRED):
         sources = select(Copy.id).where(
-            Copy.run_id == run.id, Copy.status == CopyStatus.WRITING, Copy.form == "plain", Copy.reason != "written by the DAQ"
+            Copy.run_id == run.id,
+            Copy.status == CopyStatus.WRITING,
+            Copy.form == "plain",
+            Copy.reason != "written by the DAQ",
         )
         advance(session, look(session, Copy, session.scalars(sources)), CopyStatus.ABSENT, why, fence=True)
 
@@ -286,12 +359,16 @@ def comment(session: Session, runs: Sequence[Run], words: str) -> list[Done]:
     for run in _locked(session, runs):
         line = clean(words).replace("\n", " ")
         text = f"{run.comments}\n{line}" if run.comments else line
-        advance(session, look(session, Run, [run.id]), run.status, f"comment: {line}", keep=True, comments=text)
+        advance(
+            session, look(session, Run, [run.id]), run.status, f"comment: {line}", keep=True, comments=text
+        )
         done.append(Done(f"run {run.name}", run.status, run.status, f"comment: {line}"))
     return done
 
 
-def tag(session: Session, runs: Sequence[Run], add: Iterable[str] = (), remove: Iterable[str] = ()) -> list[Done]:
+def tag(
+    session: Session, runs: Sequence[Run], add: Iterable[str] = (), remove: Iterable[str] = ()
+) -> list[Done]:
     """Add tags to runs and take tags away."""
     plus, minus = [clean(t, 100) for t in add], {clean(t, 100) for t in remove}
     done = []
@@ -313,7 +390,9 @@ def _locked(session: Session, runs: Sequence[Run]) -> list[Run]:
 # ---- sites and messages ----
 
 
-def pause_site(session: Session, site: str, reason: str, until: datetime | None = None, *, drain: bool = False) -> Done:
+def pause_site(
+    session: Session, site: str, reason: str, until: datetime | None = None, *, drain: bool = False
+) -> Done:
     """Let nothing new begin at a site. With `drain` its running jobs are followed to their end (as they are anyway)."""
     insert_new(session, Site, [{"name": site}], ["name"])
     state = session.get_one(Site, site, populate_existing=True)
@@ -341,4 +420,3 @@ def resend(session: Session, ids: Sequence[int]) -> list[Done]:
     failed = [c for c in look(session, Outbox, ids) if c.status == OutboxStatus.FAILED]
     moved = advance(session, failed, OutboxStatus.QUEUED, "a person sends it again", fence=True, tries=0)
     return [Done(f"message {c.id}", OutboxStatus.FAILED, c.status) for c in moved]
-

@@ -6,9 +6,9 @@ import smtplib
 import ssl
 from email.message import EmailMessage
 from email.utils import formatdate
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, Field
+from pydantic import AfterValidator, Field
 
 from ..config.sinks import WithPassword
 from . import Message, Sink, SinkAway, SinkRefused
@@ -17,7 +17,11 @@ _SECONDS = 30
 
 
 def _address(value: str) -> str:
-    if "@" not in value.strip("@") or any(c.isspace() or not c.isprintable() for c in value) or len(value) > 254:
+    if (
+        "@" not in value.strip("@")
+        or any(c.isspace() or not c.isprintable() for c in value)
+        or len(value) > 254
+    ):
         raise ValueError("give a mail address, such as shift@example.org")
     return value
 
@@ -33,11 +37,16 @@ class MailSink(Sink):
 
         host: str = Field("localhost", description="mail server", examples=["mail.example.org"])
         port: int = Field(25, ge=1, le=65535, description="its port")
-        security: Literal["none", "starttls", "tls"] = Field("none", description="how the connection is made safe")
+        security: Literal["none", "starttls", "tls"] = Field(
+            "none", description="how the connection is made safe"
+        )
         user: str = Field("", description="user at the mail server; empty: no login")
-        sender: Address = Field(description="address that the mails come from", examples=["ondeck@example.org"])
-        recipients: tuple[Address, ...] = Field(min_length=1, description="addresses that get them", examples=[["shift@example.org"]])
-
+        sender: Address = Field(
+            description="address that the mails come from", examples=["ondeck@example.org"]
+        )
+        recipients: tuple[Address, ...] = Field(
+            min_length=1, description="addresses that get them", examples=[["shift@example.org"]]
+        )
 
     def send(self, message: Message) -> None:
         """Hand the message to the mail server."""
@@ -65,7 +74,9 @@ class MailSink(Sink):
     def _connect(self) -> smtplib.SMTP:
         options = self.options
         if options.security == "tls":
-            return smtplib.SMTP_SSL(options.host, options.port, timeout=_SECONDS, context=ssl.create_default_context())
+            return smtplib.SMTP_SSL(
+                options.host, options.port, timeout=_SECONDS, context=ssl.create_default_context()
+            )
         server = smtplib.SMTP(options.host, options.port, timeout=_SECONDS)
         if options.security == "starttls":
             server.starttls(context=ssl.create_default_context())

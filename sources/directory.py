@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Annotated, ClassVar
+from typing import Annotated
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -35,11 +35,14 @@ class DirectorySource(Source):
         """Keys of [sources.NAME] with type = "directory"."""
 
         model_config = ConfigDict(extra="forbid", frozen=True)
-        end_marker: PlainName = Field("run.end", description="a run is complete when this file is in its directory")
-        parameters: tuple[PlainName, ...] = Field(
-            ("run.json", "run.toml"), description="files with the run's parameters; the first that exists is read"
+        storage: str = Field(description="the storage on which the directories lie", examples=["daq"])
+        end_marker: PlainName = Field(
+            "run.end", description="a run is complete when this file is in its directory"
         )
-
+        parameters: tuple[PlainName, ...] = Field(
+            ("run.json", "run.toml"),
+            description="files with the run's parameters; the first that exists is read",
+        )
 
     def complete(self, work: Work) -> list[str]:
         """Names of the directories that have the end marker, in natural order."""
@@ -53,7 +56,10 @@ class DirectorySource(Source):
             return []
         self.storage.check()
         command = _DETAILS.command(
-            self.storage.root, str(LARGEST + 1), *self.options.parameters, input=b"".join(to_bytes(n) + b"\0" for n in names)
+            self.storage.root,
+            str(LARGEST + 1),
+            *self.options.parameters,
+            input=b"".join(to_bytes(n) + b"\0" for n in names),
         )
         result = self.storage.transport.run(command, timeout=_SECONDS, work=work)
         if result.code:
@@ -65,7 +71,13 @@ class DirectorySource(Source):
         name = _name(raw)
         if not file:
             words = " nor ".join(self.options.parameters)
-            return Found(name, name, nbytes, error=f"{shown(raw)} has neither {words}: its parameters are unknown", bare=True)
+            return Found(
+                name,
+                name,
+                nbytes,
+                error=f"{shown(raw)} has neither {words}: its parameters are unknown",
+                bare=True,
+            )
         try:
             return Found(name, name, nbytes, parse(f"{shown(raw)}/{file}", content))
         except BadParameters as error:
@@ -74,7 +86,11 @@ class DirectorySource(Source):
 
 def natural(name: str) -> list[tuple[int, int, str]]:
     """A key that sorts run9 before run10."""
-    return [(0, int(part), "") if part.isdecimal() and part.isascii() else (1, 0, part) for part in re.split(r"([0-9]+)", name) if part]
+    return [
+        (0, int(part), "") if part.isdecimal() and part.isascii() else (1, 0, part)
+        for part in re.split(r"([0-9]+)", name)
+        if part
+    ]
 
 
 def _name(raw: bytes) -> str:

@@ -60,7 +60,9 @@ def words(file: str, parameters: dict[str, Any], key: str) -> str:
     """The parameter `key` as a text of at most 200 characters; empty when it is absent."""
     value = parameters.get(key, "")
     if not isinstance(value, (str, int, float)) or isinstance(value, bool) or len(str(value)) > 200:
-        raise BadParameters(file=file, what=f"{key} = {_short(value)}: a text of at most 200 characters is needed")
+        raise BadParameters(
+            file=file, what=f"{key} = {_short(value)}: a text of at most 200 characters is needed"
+        )
     return str(value)
 
 
@@ -87,7 +89,9 @@ def _refuse(constant: str) -> Any:
 
 def _key(file: str, key: str) -> str:
     if len(key) > 200 or "\0" in key or not _encodable(key):
-        raise BadParameters(file=file, what=f"the key {_short(key)} is too long, or has characters that are no text")
+        raise BadParameters(
+            file=file, what=f"the key {_short(key)} is too long, or has characters that are no text"
+        )
     return key
 
 
@@ -101,7 +105,9 @@ def _value(file: str, key: str, value: Any, depth: int) -> Any:
         case list():
             return [_value(file, key, v, depth + 1) for v in value]
         case str() if "\0" in value or not _encodable(value):
-            raise BadParameters(file=file, what=f"{key} = {_short(value)}: it has characters that are no text")
+            raise BadParameters(
+                file=file, what=f"{key} = {_short(value)}: it has characters that are no text"
+            )
         case float() if not math.isfinite(value):
             raise BadParameters(file=file, what=f"{key} = {value}: a finite number is needed")
         case int() if abs(value) > 10**300:

@@ -197,22 +197,24 @@ def _jobs(
     tokens: set[str] | None,
 ) -> dict[str, tuple[Seen, ...]]:
     """The jobs by token; one for each batch id, however many processes and sessions it has."""
-    letters: dict[str, dict[str, list[str]]] = {}
-    for pid, values in carried.items():
+    found: dict[str, dict[str, list[str]]] = {}  # token, batch id, letters of the states
+    leaders: dict[str, str] = {}
+    for pid, values in sorted(carried.items()):
         token, batch_id = values.get("TOKEN", ""), values.get("BATCH_ID", "")
         letter, session, _ = processes.get(pid, ("?", 0, 0))
         if not TOKEN.fullmatch(token) or letter in GONE or (tokens is not None and token not in tokens):
             continue
-        if not batch_id and session in processes:  # its leader has not come to the wrapper yet
-            batch_id = f"{session}.{processes[session][2]}"
-        letters.setdefault(token, {}).setdefault(batch_id, []).append(letter)
+        found.setdefault(token, {}).setdefault(batch_id, []).append(letter)
+        if session in processes:
+            leaders.setdefault(token, f"{session}.{processes[session][2]}")
     jobs: dict[str, tuple[Seen, ...]] = {}
-    for token, ids in letters.items():
-        if "" in ids and len(ids) > 1:
-            ids[next(i for i in ids if i)] += ids.pop("")
+    for token, ids in found.items():
+        if "" in ids:  # not come to the wrapper yet, or it hides its id
+            letters = ids.pop("")
+            ids.setdefault(next(iter(ids), leaders.get(token, "")), []).extend(letters)
         jobs[token] = tuple(
-            Seen(token, batch_id or None, _state(states), "".join(sorted(set(states))))
-            for batch_id, states in ids.items()
+            Seen(token, batch_id or None, _state(letters), "".join(sorted(set(letters))))
+            for batch_id, letters in ids.items()
         )
     return jobs
 

@@ -88,16 +88,22 @@ def conclude(
     live = [s for s in seen if s.state is not JobState.ENDED]
     started = files.claim is not None and files.claim.by == "job"
     if files.claim is not None and files.claim.by == "process":
-        return Conclusion(What.GIVE_UP, "its claim was taken before it started", seen=live[0] if live else None)
+        return Conclusion(
+            What.GIVE_UP, "its claim was taken before it started", seen=live[0] if live else None
+        )
     verdict = system.verdict(files.claim, snapshot) if files.claim is not None and snapshot.ok else None
     if verdict is not None:
         return Conclusion(What.DIED, verdict.words, verdict=verdict)
     if attempt.wanted and not (attempt.may_run and not live):
         return Conclusion(What.CANCEL, f"{attempt.wanted} is wanted", seen=live[0] if live else None)
     if live:
-        return Conclusion(What.FOLLOW, seen=live[0], running=started or any(s.state is JobState.RUNNING for s in live))
+        return Conclusion(
+            What.FOLLOW, seen=live[0], running=started or any(s.state is JobState.RUNNING for s in live)
+        )
     if seen and not started:
-        words = next((s.verdict.words for s in seen if s.verdict and s.verdict.words), "the batch system has ended it")
+        words = next(
+            (s.verdict.words for s in seen if s.verdict and s.verdict.words), "the batch system has ended it"
+        )
         return Conclusion(What.REVOKE, words, verdict=seen[0].verdict, seen=seen[0])
     if not (snapshot.ok and snapshot.complete):
         return Conclusion(What.NOTHING, snapshot.words)

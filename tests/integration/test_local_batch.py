@@ -12,12 +12,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from support.attempting import until
+
 from ondeck.sites import attempts
 from ondeck.sites.attempts import Preparation, make_token
 from ondeck.sites.batch import JobSpec, JobState, Rejected, Submitted
 from ondeck.sites.batch.local import LocalBatch, LocalOptions, LocalSnapshot
+from ondeck.sites.command import Result
 from ondeck.sites.transport import LocalTransport
-from support.attempting import until
 
 SYSTEM = LocalBatch(LocalOptions(kill_after=timedelta(seconds=1)))
 
@@ -116,8 +118,13 @@ def test_how_a_job_stands(site: Site) -> None:
     assert (fields[2], fields[3]) == (str(pid), str(pid))  # a session of its own
     assert Path(f"/proc/{fields[1]}/comm").read_text().strip() not in ("sh", "setpriv", "pytest")
     assert fields[4] == "0"  # no terminal
-    assert {os.readlink(f"/proc/{pid}/fd/{fd}") for fd in (0, 1, 2)} == {"/dev/null", f"{job.directory}/batch.out"}
-    title = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=True).stdout
+    assert {str(Path(f"/proc/{pid}/fd/{fd}").readlink()) for fd in (0, 1, 2)} == {
+        "/dev/null",
+        f"{job.directory}/batch.out",
+    }
+    title = subprocess.run(
+        ["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=True
+    ).stdout
     assert title.strip() == f"sh {job.directory}/wrapper.sh {job.token}"
     os.killpg(pid, signal.SIGSTOP)
     until(lambda: site.poll().jobs[job.token][0].state is JobState.SUSPENDED)
@@ -143,7 +150,11 @@ sys.stdin.read()
 def start_child(jobs: list[Preparation]) -> subprocess.Popen[str]:
     words = [word for job in jobs for word in (job.token, job.directory)]
     return subprocess.Popen(
-        [sys.executable, "-c", CHILD, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        [sys.executable, "-c", CHILD, *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 
@@ -230,7 +241,11 @@ def test_cancel(site: Site) -> None:
         "echo ready; sleep 300",
     )
     for job in (kind, deaf, hidden, other):
-        until(lambda job=job: (Path(job.directory) / "stdout").exists() and (Path(job.directory) / "stdout").read_text())
+        until(
+            lambda job=job: (
+                (Path(job.directory) / "stdout").exists() and (Path(job.directory) / "stdout").read_text()
+            )
+        )
     begin = time.monotonic()
     site.cancel(kind, deaf, hidden)
     assert time.monotonic() - begin < 10
@@ -306,8 +321,6 @@ def test_other_machines_do_not_judge(site: Site) -> None:
     )
     if away.returncode:
         pytest.skip("no other process space can be made here")
-    from ondeck.sites.command import Result
-
     snapshot = SYSTEM.parse_poll(Result(0, away.stdout, away.stderr, 0))
     assert snapshot.complete
     assert not snapshot.jobs

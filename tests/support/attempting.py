@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -39,10 +40,8 @@ def start(directory: Path, shell: str = "dash", **env: str) -> subprocess.Popen[
 
 def kill_session(child: subprocess.Popen[bytes]) -> None:
     """The wrapper and what it has started."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(child.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     child.wait()
 
 

@@ -11,13 +11,38 @@ from hypothesis import strategies as st
 
 Tree = dict[bytes, Any]  # bytes: a file; a Tree: a directory; str: a link's target
 
+ODD_NAMES = [
+    *(
+        b"-rf",
+        b"--help",
+        b"*",
+        b"a b",
+        b"a\nb",
+        b"\\n",
+        b"'",
+        b'"',
+        b"$(touch /tmp/pwned)",
+        b"host:x",
+        b"=end",
+    ),
+    *(
+        b"\xc3\xbc",
+        b"\xff\x80",
+        b"..a",
+        b" ",
+        b"f 1 2 x",
+        b"@",
+        b"#x",
+        b"x" * 255,
+        b".hidden",
+        b"a -> b",
+        b"%n",
+    ),
+]
 NAMES = st.one_of(
     st.binary(min_size=1, max_size=12).map(lambda b: b.replace(b"/", b"|").replace(b"\0", b"0")),
-    st.sampled_from(
-        [b"-rf", b"--help", b"*", b"a b", b"a\nb", b"\\n", b"'", b'"', b"$(touch /tmp/pwned)", b"host:x", b"=end",
-         b"\xc3\xbc", b"\xff\x80", b"..a", b" ", b"f 1 2 x", b"@", b"#x", b"x" * 255, b".hidden", b"a -> b", b"%n"]
-    ),
-).filter(lambda b: b not in (b".", b".."))  # fmt: skip
+    st.sampled_from(ODD_NAMES),
+).filter(lambda b: b not in (b".", b".."))
 
 FILES = st.one_of(st.binary(max_size=40), st.sampled_from([0, 5000, 70000]).map(bytes))
 TREES = st.recursive(
@@ -29,33 +54,33 @@ TREES = st.recursive(
 
 def grow(tree: Tree, path: bytes) -> None:
     """Make a directory at `path` with what is in `tree`."""
-    os.mkdir(path)
+    top = Path(os.fsdecode(path))
+    top.mkdir()
     for name, item in tree.items():
-        inner = path + b"/" + name
+        inner = top / os.fsdecode(name)
         if isinstance(item, dict):
-            grow(item, inner)
+            grow(item, os.fsencode(inner))
         elif isinstance(item, str):
-            os.symlink(item.encode("utf-8", "surrogateescape"), inner)
+            inner.symlink_to(item)
         else:
-            with open(inner, "wb") as file:
-                file.write(item)
+            inner.write_bytes(item)
 
 
-def look(path: bytes | str | Path) -> dict[bytes, tuple[str, bytes]]:
+def look(path: str | Path) -> dict[bytes, tuple[str, bytes]]:
     """{relative path: (kind, bytes or target)} of all below a directory, seen by Python alone."""
-    top = os.fsencode(path)
     found = {}
-    for folder, folders, files in os.walk(top):
+    for folder, folders, files in os.walk(path):
         for name in folders + files:
-            inner = os.path.join(folder, name)
-            relative = os.path.relpath(inner, top)
-            if os.path.islink(inner):
-                found[relative] = ("l", os.readlink(inner))
-            elif os.path.isdir(inner):
+            inner = Path(folder, name)
+            relative = os.fsencode(inner.relative_to(path))
+            if inner.is_symlink():
+                found[relative] = ("l", os.fsencode(inner.readlink()))
+            elif inner.is_dir():
                 found[relative] = ("d", b"")
+            elif inner.is_file():
+                found[relative] = ("f", inner.read_bytes())
             else:
-                with open(inner, "rb") as file:
-                    found[relative] = ("f", file.read())
+                found[relative] = ("?", b"")
     return found
 
 

@@ -11,6 +11,7 @@ import pytest
 from support.trees import ODD, grow, look
 
 from ondeck.sites.storage import Manifest, Missing, NotMounted, NotPlainFile, OutsideRoot, Storage, WrongDisk
+from ondeck.sites.transport import LocalTransport
 
 GOING = ".run1.7.3.deleting"
 PART = ".run1.1.part"
@@ -124,7 +125,7 @@ def test_removal_stops_when_the_directory_is_renamed(
     def take_back() -> None:
         while not asked.exists():
             time.sleep(0.005)
-        os.rename(disks.disk.path(GOING), disks.disk.path("run1"))
+        Path(disks.disk.path(GOING)).rename(disks.disk.path("run1"))
         gate.write_text("go\n")
 
     thread = threading.Thread(target=take_back)
@@ -193,15 +194,16 @@ def acts(storage: Storage, daq: Storage, manifest: Manifest) -> dict[str, Callab
         "verify": lambda: storage.verify("run1", manifest),
         "verify_bundle": lambda: storage.verify_bundle("b", {}),
         "exists": lambda: storage.exists("run1"),
-        "listing": lambda: storage.listing(),
+        "listing": storage.listing,
         "having": lambda: storage.having("x"),
         "read": lambda: storage.read("run1/run.json"),
-        "space": lambda: storage.space(),
-        "check": lambda: storage.check(),
+        "space": storage.space,
+        "check": storage.check,
     }
 
 
-NAMES = list(acts(None, None, Manifest([])))  # type: ignore[arg-type]
+NOWHERE = Storage("nowhere", "/", LocalTransport("here"))
+NAMES = list(acts(NOWHERE, NOWHERE, Manifest([])))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -219,7 +221,7 @@ def test_on_another_disk_nothing_is_done(disks: Any, folder: Path, name: str, ot
     elif other == "no uuid":
         uuid.unlink()
     else:
-        os.rename(disks.disk.root, folder / "unmounted")
+        Path(disks.disk.root).rename(folder / "unmounted")
     before = look(folder)
     with pytest.raises(error, match=words):
         acts(disks.disk, disks.daq, manifest)[name]()
@@ -280,7 +282,7 @@ def test_a_uuid_is_for_good(disks: Any) -> None:
     disk.initialise("uuid-of-disk")
     assert disk.uuid == "uuid-of-disk"
     assert Path(disk.root, ".ondeck-storage").read_bytes() == b"uuid-of-disk\n"
-    assert os.listdir(disk.root) == [".ondeck-storage"]
+    assert [p.name for p in Path(disk.root).iterdir()] == [".ondeck-storage"]
 
 
 def test_one_of_many_uuids_wins(disks: Any, folder: Path) -> None:
@@ -302,7 +304,7 @@ def test_one_of_many_uuids_wins(disks: Any, folder: Path) -> None:
         thread.join()
     new = Storage("new", str(folder / "new"), disks.disk.transport)
     assert won == [new.read_uuid()]
-    assert os.listdir(new.root) == [".ondeck-storage"]
+    assert [p.name for p in Path(new.root).iterdir()] == [".ondeck-storage"]
 
 
 def test_a_root_that_is_not_there(disks: Any, folder: Path) -> None:

@@ -1,5 +1,6 @@
 """Bundles: written, read back, and never believed."""
 
+import io
 import os
 import subprocess
 import tarfile
@@ -72,7 +73,7 @@ def test_hard_links_and_holes_are_whole_files(disks: Any) -> None:
 
 def test_the_manifest_holds_after_the_members_are_gone(disks: Any) -> None:
     manifests = write(disks, "run1")
-    os.rename(disks.daq.path("run1"), disks.daq.path("moved"))
+    Path(disks.daq.path("run1")).rename(disks.daq.path("moved"))
     assert disks.tape.verify_bundle(TAR, manifests) == []
 
 
@@ -145,8 +146,6 @@ def add(tar: Path, *members: tuple[str, bytes, bytes, str]) -> None:
         for name, data, kind, link in members:
             info = tarfile.TarInfo(name)
             info.type, info.size, info.linkname = kind, len(data), link
-            import io
-
             t.addfile(info, io.BytesIO(data))
 
 

@@ -115,8 +115,11 @@ FOUND = {"H1": [59.9, 344.8, 347.9], "L1": [60.02, 343.0], "V1": [448.0, 458.3, 
 
 def outputs(place: SimpleNamespace, found: dict[str, list[float]]) -> None:
     for detector, frequencies in found.items():
-        folder = place.work / f"job-{detector}" / "output"
+        folder = place.work / f"job-{detector}" / "2" / "output"
         folder.mkdir(parents=True)
+        (folder.parents[1] / "published").symlink_to("2")
+        (folder.parents[1] / "1" / "output").mkdir(parents=True)
+        (folder.parents[1] / "1" / "output" / "lines.json").write_text("cut o")
         lines = [{"frequency": frequency, "ratio": 20.0} for frequency in frequencies]
         (folder / "lines.json").write_text(json.dumps({"detector": detector, "lines": lines}))
         for name in ("asd.png", "qtransform.png"):

@@ -8,6 +8,8 @@ from datetime import timedelta
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
+
 from ondeck.config import plugins
 from ondeck.sites.attemptbulk import WrongName
 from ondeck.sites.attemptfiles import BadToken, ClaimFile
@@ -24,10 +26,17 @@ from ondeck.sites.batch import (
 )
 from ondeck.sites.batch.local import LocalBatch, LocalOptions, LocalSnapshot
 from ondeck.sites.command import Command, Result
-from pydantic import ValidationError
 
 A, B = "dtst0000000aa", "dtst0000000bb"
-HEAD = [b"ondeck-local 1", b"ticks 500", b"at 1700000000", b"host h", b"boot_id b1", b"pidns pid:[1]", b"machine m"]
+HEAD = [
+    b"ondeck-local 1",
+    b"ticks 500",
+    b"at 1700000000",
+    b"host h",
+    b"boot_id b1",
+    b"pidns pid:[1]",
+    b"machine m",
+]
 CANARY = b"/proc/self/environ:ONDECK_CANARY=1"
 TAIL = [b"tokens 2", b"p self R 9 499", b"stats 2", b"end", b""]
 
@@ -51,7 +60,10 @@ def parse(*middle: bytes) -> LocalSnapshot:
 
 def test_it_is_found_by_name() -> None:
     assert plugins.find("ondeck.batch", "local") is LocalBatch
-    assert LocalBatch(LocalOptions(kill_after=timedelta(seconds=3))).cancel([(A, None)]).argv[-2:] == ("3.000", A)
+    assert LocalBatch(LocalOptions(kill_after=timedelta(seconds=3))).cancel([(A, None)]).argv[-2:] == (
+        "3.000",
+        A,
+    )
     with pytest.raises(ValidationError):
         LocalOptions.model_validate({"queue": "x"})
 
@@ -96,15 +108,25 @@ def test_an_empty_listing() -> None:
 
 def test_jobs_and_their_processes() -> None:
     snapshot = parse(
-        *carrier(10, A, "10.70"), *carrier(11, A, "10.70"), *carrier(12, A), *carrier(20, B), *carrier(30, "dtst0000000cc"),
-        process(10, 10, 70), process(11, 10, 71), process(12, 12, 72), process(20, 20, 80, "T"), process(30, 30, 90, "Z"),
-    )  # fmt: skip
+        *carrier(10, A, "10.70"),
+        *carrier(11, A, "10.70"),
+        *carrier(12, A),
+        *carrier(20, B),
+        *carrier(30, "dtst0000000cc"),
+        process(10, 10, 70),
+        process(11, 10, 71),
+        process(12, 12, 72),
+        process(20, 20, 80, "T"),
+        process(30, 30, 90, "Z"),
+    )
     assert snapshot.jobs == {
         A: (Seen(A, "10.70", JobState.RUNNING, "S"),),  # one job, though it has two sessions
         B: (Seen(B, "20.80", JobState.SUSPENDED, "T"),),  # not come to the wrapper yet
     }
     assert snapshot.processes == {10: (10, 70), 11: (10, 71), 12: (12, 72), 20: (20, 80)}
-    twice = parse(*carrier(10, A, "10.70"), *carrier(20, A, "20.80"), process(10, 10, 70, "T"), process(20, 20, 80))
+    twice = parse(
+        *carrier(10, A, "10.70"), *carrier(20, A, "20.80"), process(10, 10, 70, "T"), process(20, 20, 80)
+    )
     assert [s.batch_id for s in twice.jobs[A]] == ["10.70", "20.80"]
     only = LocalBatch().parse_poll(answer(*carrier(10, A, "1.1"), *carrier(11, B, "2.2")), [B])
     assert set(only.jobs) == {B}
@@ -121,22 +143,42 @@ def test_an_answer_that_is_not_whole() -> None:
         broken = system.parse_poll(whole._replace(code=code))
         assert (broken.ok, broken.complete, broken.jobs) == (False, False, {})
     for cut in range(len(whole.out) - 1):
-        assert not system.parse_poll(whole._replace(out=whole.out[:cut])).complete or whole.out[:cut].endswith(b"\0end")
+        assert not system.parse_poll(whole._replace(out=whole.out[:cut])).complete or whole.out[
+            :cut
+        ].endswith(b"\0end")
     assert not system.parse_poll(whole._replace(out=b"Welcome!\n" + whole.out)).ok
     for part in (b"ticks 500", b"at 1700000000", b"host h", CANARY, b"p self R 9 499", b"end"):
-        less = system.parse_poll(whole._replace(out=b"\0".join(r for r in whole.out.split(b"\0") if r != part)))
+        less = system.parse_poll(
+            whole._replace(out=b"\0".join(r for r in whole.out.split(b"\0") if r != part))
+        )
         assert not less.complete, part
         assert less.words
 
 
 RECORDS = st.lists(
-    st.sampled_from([*HEAD, CANARY, *TAIL, *carrier(10, A, "10.70"), process(10, 10, 70), process(10, 10, 70, "Z"), b"ticks x",
-                     b"p -1 S 1 1", b"p 1 \xff 1 1", b"ticks " + b"9" * 5000, b"/proc/1/environ:ONDECK_TOKEN=" + b"a" * 40])
+    st.sampled_from(
+        [
+            *HEAD,
+            CANARY,
+            *TAIL,
+            *carrier(10, A, "10.70"),
+            process(10, 10, 70),
+            process(10, 10, 70, "Z"),
+            b"ticks x",
+            b"p -1 S 1 1",
+            b"p 1 \xff 1 1",
+            b"ticks " + b"9" * 5000,
+            b"/proc/1/environ:ONDECK_TOKEN=" + b"a" * 40,
+        ]
+    )
     | st.binary(max_size=20)
-)  # fmt: skip
+)
 
 
-@given(st.binary(max_size=200) | RECORDS.map(b"\0".join) | RECORDS.map(lambda r: b"\0".join([*HEAD, *r])), st.integers(0, 255))
+@given(
+    st.binary(max_size=200) | RECORDS.map(b"\0".join) | RECORDS.map(lambda r: b"\0".join([*HEAD, *r])),
+    st.integers(0, 255),
+)
 def test_no_answer_raises_or_ends_a_job(out: bytes, code: int) -> None:
     system = LocalBatch()
     result = Result(code, out, b"", 0)
@@ -155,7 +197,9 @@ VANISHED = "its processes are gone and left no exit file"
 
 def test_the_verdict_on_a_start_that_is_gone() -> None:
     assert LocalBatch().verdict(CLAIM, parse()) == Verdict("vanished", words=VANISHED)
-    assert LocalBatch().verdict(CLAIM, parse(process(10, 10, 71))) == Verdict("vanished", words=VANISHED)  # number reused
+    assert LocalBatch().verdict(CLAIM, parse(process(10, 10, 71))) == Verdict(
+        "vanished", words=VANISHED
+    )  # number reused
     assert LocalBatch().verdict(CLAIM, parse(process(10, 10, 70, "Z"))) == Verdict("vanished", words=VANISHED)
     assert LocalBatch().verdict(CLAIM, parse(*carrier(11, B))) == Verdict("vanished", words=VANISHED)
 

@@ -110,8 +110,9 @@ def test_each_difference_has_its_word() -> None:
     }
     differences = compare(expected, found)
     assert {d.path: d.what for d in differences} == {
-        "gone": "missing", "kind": "kind", "long": "size", "new\n": "extra", "rot": "sha256", "shut": "unreadable"
-    }  # fmt: skip
+        **{"gone": "missing", "kind": "kind", "long": "size"},
+        **{"new\n": "extra", "rot": "sha256", "shut": "unreadable"},
+    }
     words = {d.path: d.words() for d in differences}
     assert words["gone"] == "gone: missing: expected a plain file, found nothing"
     assert words["new\n"] == "new\\n: extra: expected nothing, found a socket"

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+
 from ondeck.sites.render import NoTemplate, Renderer, TemplateError, render
 from ondeck.sites.shellvalues import Misplaced, Values
 
@@ -16,7 +17,7 @@ HOSTILE = [
     "$(touch pwned)",
     "`touch pwned`",
     "a\nb\ntouch pwned\n",
-    "it's \"quoted\" \\ and $HOME ${PATH}",
+    'it\'s "quoted" \\ and $HOME ${PATH}',
     "'; touch pwned; '",
     '"; touch pwned; "',
     "",
@@ -61,7 +62,7 @@ def say(tmp_path: Path, template: str, value: object, shell: str = "dash") -> st
         "f() { printf %s {{ run.name }}; }\nf",
         "echo '#' \"it's\" >/dev/null; printf %s {{ run.name }}",
         "case a in a) printf %s {{ run.name }} ;; esac",
-        "cat >/dev/null <<EOF\n\"it's\" {{ run.name }}\nEOF\nprintf %s {{ run.name }}",
+        'cat >/dev/null <<EOF\n"it\'s" {{ run.name }}\nEOF\nprintf %s {{ run.name }}',
         "{% macro say(x) %}printf %s {{ x }}{% endmacro %}{{ say(run.name)|raw }}",
         "{% set x %}{{ run.name }}{% endset %}printf %s {{ x }}",
         "printf %s {{ run.name|sh }}",
@@ -73,7 +74,9 @@ def test_hostile_values_arrive_whole(tmp_path: Path, template: str, value: str, 
 
 @pytest.mark.parametrize("value", [v for v in HOSTILE if v.strip()])
 def test_a_here_document_takes_values(tmp_path: Path, value: str) -> None:
-    assert say(tmp_path, "cat <<-EOF\n\t[{{ run.name }}]\n\tEOF\necho after\n", value) == f"[{value}]\nafter\n"
+    assert (
+        say(tmp_path, "cat <<-EOF\n\t[{{ run.name }}]\n\tEOF\necho after\n", value) == f"[{value}]\nafter\n"
+    )
 
 
 def test_a_megabyte(tmp_path: Path) -> None:
@@ -90,11 +93,15 @@ def test_any_value_arrives_whole(tmp_path: Path, value: str) -> None:
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.lists(st.sampled_from(["'", '"', "`", "$(", ")", "${x:-", "}", "\\", "#", "\n", " ", "a", "\x00", "<<E", "E"])),
+    st.lists(
+        st.sampled_from(
+            ["'", '"', "`", "$(", ")", "${x:-", "}", "\\", "#", "\n", " ", "a", "\x00", "<<E", "E"]
+        )
+    ),
     st.sampled_from([v for v in HOSTILE if "pwned" in v]),
 )
 def test_no_template_however_odd_runs_a_value(tmp_path: Path, pieces: list[str], value: str) -> None:
-    """The value stands in three places of a random script: it may be refused or come out wrong, but not be run."""
+    """The value stands in a random script: it may be refused or come out wrong, but not be run."""
     values = Values("n0")
     text = "".join(values.mark(value) if piece == "\x00" else piece for piece in [*pieces, "\x00"])
     try:
@@ -106,7 +113,9 @@ def test_no_template_however_odd_runs_a_value(tmp_path: Path, pieces: list[str],
     home = tmp_path / "home"
     home.mkdir(exist_ok=True)
     for shell in SHELLS:
-        subprocess.run([shell, str(script)], cwd=home, capture_output=True, check=False, stdin=subprocess.DEVNULL)
+        subprocess.run(
+            [shell, str(script)], cwd=home, capture_output=True, check=False, stdin=subprocess.DEVNULL
+        )
         assert not (home / "pwned").exists()
 
 
@@ -177,7 +186,11 @@ def test_the_checksums_job(tmp_path: Path, shell: str) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "")
     lines = (output / "checksums.txt").read_text().splitlines()
     assert [p.name for p in output.iterdir()] == ["checksums.txt"]
-    assert lines[0].split() == ["3", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", "./a.dat"]
+    assert lines[0].split() == [
+        "3",
+        "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+        "./a.dat",
+    ]
     assert lines[1].startswith("\\")
     assert lines[1].split(maxsplit=3)[3] == "./sub dir/new\\nline"
     missing = render("checksums.sh", {"input": str(tmp_path / "none")})

@@ -256,21 +256,22 @@ def test_many_threads_at_once() -> None:
 
 
 DAEMON = """
-    import sys from ondeck.sites.transport import Command, LocalTransport # a child that dies with its parent,
-    and a grandchild of which the kernel knows no such thing script = 'sh -c "trap \\"\\" TERM HUP; echo
-    \\\\$\\\\$ >$1.grandchild; sleep 300; :" & echo $$ >"$1.child"; wait'
-    LocalTransport("here").run(Command(("sh", "-c", script, "sh", sys.argv[1])), timeout=300)
+    import sys
+    from ondeck.sites.transport import Command, LocalTransport
+    # a child that dies with its parent, and a grandchild of which the kernel knows no such thing
+    inner = 'trap "" TERM HUP; echo $$ >"$1.grandchild"; sleep 300; :'
+    outer = 'sh -c "$2" sh "$1" & echo $$ >"$1.child"; wait'
+    LocalTransport("here").run(Command(("sh", "-c", outer, "sh", sys.argv[1], inner)), timeout=300)
 """
 
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_children_die_with_the_daemon(tmp_path: Path, number: int) -> None:
-    daemon = subprocess.Popen([sys.executable, "-c", textwrap.dedent(DAEMON), str(tmp_path / "pid")])
-    child, grandchild = (number_in(tmp_path / f"pid.{who}") for who in ("child", "grandchild"))
-    assert alive(child)
-    assert alive(grandchild)
-    daemon.send_signal(number)
-    daemon.wait()
+    with subprocess.Popen([sys.executable, "-c", textwrap.dedent(DAEMON), str(tmp_path / "pid")]) as daemon:
+        child, grandchild = (number_in(tmp_path / f"pid.{who}") for who in ("child", "grandchild"))
+        assert alive(child)
+        assert alive(grandchild)
+        daemon.send_signal(number)
     assert until(lambda: not alive(child))
     assert until(lambda: not alive(grandchild))
 

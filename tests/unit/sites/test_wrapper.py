@@ -13,9 +13,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.attempting import SHELLS, TOKEN, kill_session, look, make, start, until
+
 from ondeck.sites import attempts
 from ondeck.sites.transport import LocalTransport
-from support.attempting import SHELLS, TOKEN, kill_session, look, make, start, until
 
 
 @pytest.fixture
@@ -39,7 +40,9 @@ def runs(tmp_path: Path) -> int:
     [("exit 0", 0, None), ("exit 3", 3, None), ("exit 137", 137, 9), ("kill -9 $$", 137, 9), ("kill -SEGV $$", 139, 11),
      ("exit 255", 255, None), ("exit 75", 75, None), ("no-such-command", 127, None), ("if", 2, None)],
 )  # fmt: skip
-def test_the_end_is_told(here: LocalTransport, tmp_path: Path, shell: str, payload: str, code: int, sign: int | None) -> None:
+def test_the_end_is_told(
+    here: LocalTransport, tmp_path: Path, shell: str, payload: str, code: int, sign: int | None
+) -> None:
     directory = make(here, tmp_path / "a b'c\nd" / "0", payload)
     before = time.time()
     child = start(directory, shell)
@@ -51,7 +54,12 @@ def test_the_end_is_told(here: LocalTransport, tmp_path: Path, shell: str, paylo
     assert found.exit.host == os.uname().nodename
     assert found.start is not None
     assert found.claim is not None
-    assert (found.claim.by, found.claim.token, found.claim.batch_id, found.claim.start_count) == ("job", TOKEN, "7.7", 0)
+    assert (found.claim.by, found.claim.token, found.claim.batch_id, found.claim.start_count) == (
+        "job",
+        TOKEN,
+        "7.7",
+        0,
+    )
     assert (found.claim.pid, found.start.pid) == (child.pid, child.pid)
     assert sorted(p.name for p in directory.iterdir()) == [
         "claim", "exit", "output", "payload.sh", "start", "stderr", "stdout", "token", "wrapper.sh"
@@ -60,7 +68,8 @@ def test_the_end_is_told(here: LocalTransport, tmp_path: Path, shell: str, paylo
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_what_a_payload_is_given(here: LocalTransport, tmp_path: Path, shell: str) -> None:
-    payload = 'pwd; echo "$ONDECK_ATTEMPT_DIR $ONDECK_OUTPUT $ONDECK_TOKEN $ONDECK_BATCH_ID"; echo no >&2; cat; touch output/x'
+    names = "$ONDECK_ATTEMPT_DIR $ONDECK_OUTPUT $ONDECK_TOKEN $ONDECK_BATCH_ID"
+    payload = f'pwd; echo "{names}"; echo no >&2; cat; touch output/x'
     directory = make(here, tmp_path / "job" / "0", payload)
     assert start(directory, shell, CDPATH="/:/tmp").wait(20) == 0
     assert (directory / "stdout").read_text() == f"{directory}\n{directory} {directory}/output {TOKEN} 7.7\n"
@@ -69,7 +78,7 @@ def test_what_a_payload_is_given(here: LocalTransport, tmp_path: Path, shell: st
 
 
 def test_variables_of_the_module(here: LocalTransport, tmp_path: Path) -> None:
-    value = "it's\n$(touch pwned) \"x\""
+    value = 'it\'s\n$(touch pwned) "x"'
     files = {
         "wrapper.sh": attempts.wrapper(str(tmp_path / "0"), TOKEN, env={"GREETING": value}),
         "payload.sh": b'printf %s "$GREETING"',
@@ -125,7 +134,10 @@ def test_a_directory_of_another_token_runs_nothing(here: LocalTransport, tmp_pat
     assert start(directory).wait(20) == 75
     shutil.rmtree(directory)
     (tmp_path / "wrapper.sh").write_bytes(attempts.wrapper(str(directory), TOKEN))
-    assert subprocess.run(["sh", str(tmp_path / "wrapper.sh")], capture_output=True, check=False).returncode == 74
+    assert (
+        subprocess.run(["sh", str(tmp_path / "wrapper.sh")], capture_output=True, check=False).returncode
+        == 74
+    )
     assert runs(tmp_path) == 0
 
 
@@ -204,9 +216,11 @@ def test_signals_reach_the_payload(here: LocalTransport, tmp_path: Path, shell: 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_many_signals_do_not_hide_the_end(here: LocalTransport, tmp_path: Path, shell: str) -> None:
-    directory = make(here, tmp_path / "0", "trap : USR1; i=0; while [ $i -lt 20 ]; do sleep 0.02; i=$((i+1)); done; exit 6")
+    directory = make(
+        here, tmp_path / "0", "trap : USR1; i=0; while [ $i -lt 20 ]; do sleep 0.02; i=$((i+1)); done; exit 6"
+    )
     child = start(directory, shell)
-    until(lambda: (directory / "stdout").exists())
+    until((directory / "stdout").exists)
     while child.poll() is None:
         if (directory / "exit").exists():
             break
@@ -253,7 +267,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 200 kB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], capture_output=True
+    )
     if mounted.returncode:
         pytest.skip("only root can mount a small file system")
     yield disk

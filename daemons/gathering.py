@@ -1,0 +1,183 @@
+"""Gathering runs for the archive: which wait, in which bundle they go, and when a bundle is to be written."""
+
+from __future__ import annotations
+
+from sqlalchemy import func, select, text, update
+from sqlalchemy.orm import Session, aliased
+
+from ..config import Config
+from ..db.clock import database_time
+from ..db.engine import Database
+from ..db.insert import born
+from ..db.models import Bundle, Copy, Run
+from ..db.states import BundleStatus, CopyStatus, RunStatus
+from ..sites.errors import Machinery
+
+_BATCH = 1000
+_READY = {
+    "ondeck": (
+        RunStatus.ONDECK,
+        RunStatus.PROCESSING,
+        RunStatus.PROCESSED,
+        RunStatus.FAILED,
+        RunStatus.ARCHIVED,
+    ),
+    "processed": (RunStatus.PROCESSED, RunStatus.ARCHIVED),
+}
+
+
+class NothingToRead(Machinery):
+    """Run {run} has no verified copy on a disk from which a bundle could be written."""
+
+
+class Gatherer:
+    """Fills the open bundles of one archive storage."""
+
+    def __init__(self, config: Config, db: Database, storage: str) -> None:
+        self.config, self.db, self.storage = config, db, storage
+        self.section = config.storages[storage]
+
+    def waiting(self, session: Session) -> list[tuple[Copy, Run, Copy]]:
+        """(copy wanted here, its run, the copy to read) of runs that may be archived now and are in no bundle yet."""
+        source = aliased(Copy)
+        disks = [s.name for s in self.config.storages.values() if s.kind == "disk"]
+        rows = session.execute(
+            select(Copy, Run, source)
+            .join(Run, Run.id == Copy.run_id)
+            .join(source, source.run_id == Copy.run_id)
+            .where(
+                text("copies.status = 'absent' AND copies.wanted"),
+                Copy.storage == self.storage,
+                Copy.form == "bundled",
+                Copy.bundle_id.is_(None),
+                source.status == CopyStatus.VERIFIED,
+                source.wanted,
+                source.form == "plain",
+                source.job_id.is_(None),
+                source.storage.in_(disks),
+            )
+            .order_by(Copy.id)
+            .limit(_BATCH)
+        )
+        found: dict[int, tuple[Copy, Run, Copy]] = {}
+        for copy, run, there in rows:
+            listener = self.config.listeners.get(run.listener or "")
+            if listener is None or run.status not in _READY[listener.archive_when]:
+                continue
+            if copy.id not in found or there.storage == listener.storage:
+                found[copy.id] = (copy, run, there)
+        return list(found.values())
+
+    def gather(self) -> int:
+        """Put what waits into the open bundle of its source storage; returns how many copies."""
+        with self.db.read() as session:
+            if not self.waiting(session):
+                return 0
+        count = 0
+        with self.db.write() as session:
+            for copy, run, source in self.waiting(session):
+                bundle = self._open_bundle(session, source.storage)
+                count += session.execute(  # type: ignore[attr-defined]
+                    update(Copy)
+                    .where(Copy.id == copy.id, Copy.bundle_id.is_(None), Copy.status == CopyStatus.ABSENT)
+                    .values(bundle_id=bundle, nbytes=run.nbytes, path=source.path)
+                ).rowcount
+        return count
+
+    def _open_bundle(self, session: Session, source: str) -> int:
+        """The open bundle that takes runs from storage `source` and isn't full; made if there is none."""
+        bundles = session.scalars(
+            select(Bundle.id)
+            .where(Bundle.storage == self.storage, Bundle.status == BundleStatus.OPEN, Bundle.path.is_(None))
+            .order_by(Bundle.id.desc())
+            .with_for_update()
+        ).all()
+        for bundle_id in bundles:
+            members = self.members(session, bundle_id)
+            nbytes = sum(c.nbytes or 0 for c, _ in members)
+            full = len(members) >= self.section.bundle.count or nbytes >= self.section.bundle.size
+            if not full and all(self.source_of(session, run).storage == source for _, run in members[:1]):
+                return bundle_id
+        bundle = Bundle(storage=self.storage, status=BundleStatus.OPEN, **born(f"for runs on {source}"))
+        session.add(bundle)
+        session.flush()
+        return bundle.id
+
+    def members(self, session: Session, bundle_id: int) -> list[tuple[Copy, Run]]:
+        rows = session.execute(
+            select(Copy, Run)
+            .join(Run, Run.id == Copy.run_id)
+            .where(Copy.bundle_id == bundle_id)
+            .order_by(Copy.id)
+            .execution_options(populate_existing=True)
+        )
+        return [(copy, run) for copy, run in rows]
+
+    def source_of(self, session: Session, run: Run) -> Copy:
+        """The verified copy of `run` that a bundle is made from."""
+        listener = self.config.listeners.get(run.listener or "")
+        disks = [s.name for s in self.config.storages.values() if s.kind == "disk"]
+        copies = session.scalars(
+            select(Copy)
+            .where(
+                Copy.run_id == run.id,
+                Copy.form == "plain",
+                Copy.job_id.is_(None),
+                Copy.storage.in_(disks),
+                Copy.status == CopyStatus.VERIFIED,
+                Copy.wanted,
+            )
+            .execution_options(populate_existing=True)
+        ).all()
+        ranked = sorted(copies, key=lambda c: (listener is None or c.storage != listener.storage, c.id))
+        if not ranked:
+            raise NothingToRead(run=run.name)
+        return ranked[0]
+
+    def readable(self, session: Session, members: list[tuple[Copy, Run]]) -> list[tuple[Copy, Run]]:
+        """Those members whose data can be read; the others leave the bundle, and wait for another."""
+        kept = []
+        for copy, run in members:
+            try:
+                self.source_of(session, run)
+                kept.append((copy, run))
+            except NothingToRead:
+                copy.bundle_id = None
+        session.flush()
+        return kept
+
+    def due(self, session: Session) -> list[int]:
+        """Open bundles that are to be written now."""
+        now = database_time(session)
+        rows = session.execute(
+            select(Bundle, func.count(Copy.id), func.coalesce(func.sum(Copy.nbytes), 0))
+            .join(Copy, Copy.bundle_id == Bundle.id)
+            .where(
+                Bundle.storage == self.storage,
+                text("bundles.status <> 'verified'"),
+                Bundle.status == BundleStatus.OPEN,
+            )
+            .group_by(Bundle.id)
+            .order_by(Bundle.id)
+        )
+        rule = self.section.bundle
+        return [
+            bundle.id
+            for bundle, count, nbytes in rows
+            if (bundle.not_before is None or bundle.not_before <= now)
+            and (bundle.lease_until is None or bundle.lease_until <= now)
+            and (count >= rule.count or int(nbytes or 0) >= rule.size or now - bundle.created_at >= rule.age)
+        ]
+
+    def next_due(self, session: Session) -> float | None:
+        """Seconds until the oldest open bundle is old enough; None when there is none."""
+        oldest = session.scalar(
+            select(func.min(Bundle.created_at)).where(
+                Bundle.storage == self.storage,
+                text("status <> 'verified'"),
+                Bundle.status == BundleStatus.OPEN,
+            )
+        )
+        if oldest is None:
+            return None
+        return max(0.0, (oldest + self.section.bundle.age - database_time(session)).total_seconds())
