@@ -14,7 +14,9 @@ from pathlib import Path
 def package_from_here() -> None:
     """Make the tree in which this file lies known as the package `ondeck`."""
     root = Path(__file__).resolve().parent.parent
-    spec = importlib.util.spec_from_file_location("ondeck", root / "__init__.py", submodule_search_locations=[str(root)])
+    spec = importlib.util.spec_from_file_location(
+        "ondeck", root / "__init__.py", submodule_search_locations=[str(root)]
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from sqlalchemy import func, insert, select, update
+from sqlalchemy.orm import Session
 
 from .. import __version__
 from ..config.dump import fingerprint
@@ -44,9 +45,13 @@ def read(path: Path) -> LocalBeat | None:
     """The local heartbeat; None when there is no whole one."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        identity = Identity(int(content["pid"]), str(content["host"]), str(content["boot_id"]), int(content["start_ticks"]))
+        identity = Identity(
+            int(content["pid"]), str(content["host"]), str(content["boot_id"]), int(content["start_ticks"])
+        )
         stopped = content.get("stopped_at")
-        return LocalBeat(identity, float(content["at"]), stopped and float(stopped), int(content.get("highest") or 0), content)
+        return LocalBeat(
+            identity, float(content["at"]), stopped and float(stopped), int(content.get("highest") or 0), content
+        )
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return None
 
@@ -152,9 +157,9 @@ class Heart:
         ours = [DaemonBeat.pid == self.identity.pid, DaemonBeat.start_ticks == self.identity.start_ticks]
         with self.db.write() as session:
             highest = session.scalar(select(func.max(Transition.id))) or 0
-            if session.execute(update(DaemonBeat).where(*here, *ours).values(values).returning(DaemonBeat.id)).first() is None:
+            if not _updated(session, [*here, *ours], values):
                 values["started_at"] = now()
-                if session.execute(update(DaemonBeat).where(*here).values(values).returning(DaemonBeat.id)).first() is None:
+                if not _updated(session, here, values):
                     session.execute(insert(DaemonBeat).values(**key, **values))
         self._compare(highest)
 
@@ -209,6 +214,11 @@ class Heart:
             release_own(self.db)
         except Exception as error:
             log.warning("can't say good-bye in the database", extra={"error": redact(str(error))})
+
+
+def _updated(session: Session, where: list[Any], values: dict[str, Any]) -> bool:
+    statement = update(DaemonBeat).where(*where).values(values).returning(DaemonBeat.id)
+    return session.execute(statement).first() is not None
 
 
 def _last_error(lanes: dict[str, Any]) -> str | None:

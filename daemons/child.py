@@ -19,7 +19,7 @@ from ..db.engine import Database
 from . import logs
 from .base import Lane
 from .folders import make_folders, places
-from .fork import Teller, detach
+from .fork import Teller, detach, fill_streams, show_as
 from .identity import me
 from .instances import NotStarted, find, rows_of
 from .pidfile import PidFile, PidFileTaken
@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 
 def main(argv: list[str] | None = None) -> int:
     """The process that `fork.launch` starts: it becomes the daemon NAME."""
+    fill_streams()
     parser = argparse.ArgumentParser(prog="ondeck daemon", description=main.__doc__)
     parser.add_argument("name", choices=list(DAEMONS))
     parser.add_argument("--config", type=Path, required=True)
@@ -43,7 +44,8 @@ def main(argv: list[str] | None = None) -> int:
         config = load(given.config)
         os.umask(config.umask)
         make_folders(config)
-        detach(places(config, given.name), given.name, config.umask, given.tell)
+        detach(places(config, given.name), config.umask, given.tell)
+        show_as([given.name, "--config", str(config.path)])
         return work(given.name, config, logs.level(given.log), tell=tell, take_over=given.take_over)
     except (OndeckError, OSError) as error:
         tell.failed(str(error))

@@ -75,7 +75,9 @@ class Control:
                 self.complain(f"{self.name} waits for the run database: {answer.trouble}")
             return 0
         if answer.known:
-            self.complain(f"{answer.error}" if self.name in answer.error else f"{self.name} was not started: {answer.error}")
+            self.complain(
+                f"{answer.error}" if self.name in answer.error else f"{self.name} was not started: {answer.error}"
+            )
             return 1
         self.complain(f"{self.name} was not started: {answer.error} ({wait:g} s). Its last words, in {self.where.err}:")
         for line in _tail(before):
@@ -119,7 +121,10 @@ class Control:
         self._clear(found)
         code = self.start(wait)
         if why:
-            self.complain(f"{self.name} on {this_host()} {why}; " + ("it was started again" if code == 0 else "it could NOT be started again"))
+            self.complain(
+                f"{self.name} on {this_host()} {why}; "
+                + ("it was started again" if code == 0 else "it could NOT be started again")
+            )
             self._mourn(found, why, code)
         return code
 
@@ -138,19 +143,33 @@ class Control:
             far = found.elsewhere_row
             if far:
                 return _other(self.name, far)
-            return Status(self.name, "elsewhere", found.elsewhere.pid, found.elsewhere.host, None, None, {}, found.trouble)
+            return Status(
+                self.name, "elsewhere", found.elsewhere.pid, found.elsewhere.host, None, None, {}, found.trouble
+            )
         if not found.live:
             ended = local is None or local.stopped_at is not None
             seen = _age(local) if local else None
-            return Status(self.name, "stopped" if ended else "dead", None, None, None, seen, {}, row.last_error if row else None)
+            return Status(
+                self.name, "stopped" if ended else "dead", None, None, None, seen, {}, row.last_error if row else None
+            )
         one = found.live[0]
         mine = local if local and local.identity == one else None
-        lanes = dict(mine.content.get("lanes") or {}) if mine else dict(row.lanes) if row and row.identity == one else {}
-        since = datetime.fromtimestamp(float(mine.content["started_at"])).astimezone() if mine else row.started_at if row else None
+        lanes = (
+            dict(mine.content.get("lanes") or {}) if mine else dict(row.lanes) if row and row.identity == one else {}
+        )
+        since = (
+            datetime.fromtimestamp(float(mine.content["started_at"])).astimezone()
+            if mine
+            else row.started_at
+            if row
+            else None
+        )
         age = _age(mine) if mine else row.age if row else None
         troubled = "; ".join(f"{lane}: {seen['error']}" for lane, seen in lanes.items() if seen.get("error"))
         error = (mine and mine.content.get("db") and f"database: {mine.content['db']}") or troubled or None
-        return Status(self.name, "running" if self._well(found) else "silent", one.pid, one.host, since, age, lanes, error)
+        return Status(
+            self.name, "running" if self._well(found) else "silent", one.pid, one.host, since, age, lanes, error
+        )
 
     def _well(self, found: Found) -> bool:
         """Whether its heartbeat, the local file first, is young enough: 3 beats and a margin."""
@@ -167,7 +186,9 @@ class Control:
             self.complain(f"{self.name} (pid {one.pid}) did not end within {wait:g} s: killed")
             one.kill()
             if not one.wait_gone(10.0):
-                self.complain(f"{self.name} (pid {one.pid}) can't be killed: it waits for its disk, or belongs to another user")
+                self.complain(
+                    f"{self.name} (pid {one.pid}) can't be killed: it waits for its disk, or belongs to another user"
+                )
                 return 1
         self._clear(found, one)
         self.say(f"{self.name} stopped, pid {one.pid}")
@@ -218,7 +239,9 @@ def _age(local: beat.LocalBeat) -> float:
 
 
 def _other(name: str, row: Row) -> Status:
-    return Status(name, "elsewhere", row.identity.pid, row.identity.host, row.started_at, row.age, row.lanes, row.last_error)
+    return Status(
+        name, "elsewhere", row.identity.pid, row.identity.host, row.started_at, row.age, row.lanes, row.last_error
+    )
 
 
 def _how_it_died(found: Found) -> str:

@@ -26,7 +26,12 @@ def places(config: Config, name: str) -> Places:
     real = Path(os.path.realpath(config.state_dir))
     run, logs = real / "run", real / "logs"
     return Places(
-        str(real), run / f"{name}.pid", run / f"{name}.beat", logs / f"{name}.log", logs / f"{name}.out", logs / f"{name}.err"
+        str(real),
+        run / f"{name}.pid",
+        run / f"{name}.beat",
+        logs / f"{name}.log",
+        logs / f"{name}.out",
+        logs / f"{name}.err",
     )
 
 

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 
 from ..config import Config
+from ..db.actor import actor
 from ..db.clock import database_time, later_sql, now_sql
 from ..db.engine import Database
 from ..db.insert import insert_new
@@ -248,7 +249,7 @@ class Follower:
                 "cancelled at the batch system",
                 extra={"run": one.run.name, "token": attempt.token, "trouble": trouble},
             )
-        answer = revoke(transport, [attempt.directory], attempt.token, place=place, work=work)[0]
+        answer = revoke(transport, [attempt.directory], actor(), place=place, work=work)[0]
         if answer.outcome in ("taken", "process"):
             with self.db.write() as session:
                 return self.settler.given_up(session, c, one, words, conclusion.verdict)

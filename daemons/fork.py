@@ -23,7 +23,7 @@ from daemon import DaemonContext
 from .folders import Places
 
 ENTRY: list[str] = [sys.executable, "-P", str(Path(__file__).resolve().with_name("__main__.py"))]
-"""The command of the process that becomes a daemon; the daemon's name follows, so that `ps x` shows it."""
+"""The command of the process that becomes a daemon; the daemon's name follows."""
 STDIO_LIMIT = 10_000_000
 """Bytes after which NAME.out and NAME.err are put aside at a start."""
 
@@ -63,12 +63,44 @@ class Teller:
         self._fd = None
 
 
+def fill_streams() -> None:
+    """Open what is closed of stdin, stdout and stderr, so that nothing else gets their numbers (cron, `>&-`)."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # the lowest number that is free: this one
+    for stream, fd, flags in (("stdin", 0, "r"), ("stdout", 1, "w"), ("stderr", 2, "w")):
+        if getattr(sys, stream) is None:
+            setattr(sys, stream, open(fd, flags, closefd=False))  # noqa: SIM115
+
+
+def show_as(title: Sequence[str]) -> None:
+    """Let `ps`, `top` and `pgrep` show this process by these words, whatever the path of the interpreter.
+
+    The words are written where the kernel keeps the command line, no further than it goes.
+    """
+    with contextlib.suppress(OSError, ImportError, ValueError, IndexError):
+        Path("/proc/self/comm").write_text(title[0])
+        import ctypes
+
+        fields = Path("/proc/self/stat").read_text(errors="replace").rpartition(")")[2].split()
+        start, end = int(fields[45]), int(fields[46])
+        if ctypes.string_at(start, end - start) == Path("/proc/self/cmdline").read_bytes():
+            words = b"".join(os.fsencode(word) + b"\0" for word in title)[: end - start - 1]
+            ctypes.memmove(start, words.ljust(end - start, b"\0"), end - start)
+
+
 def launch(arguments: Sequence[str], wait: float) -> Answer:
     """Start a daemon with `arguments` (its name first) and wait at most `wait` seconds for its first beat."""
+    fill_streams()
     reading, writing = os.pipe()
     try:
         with subprocess.Popen(
-            [*ENTRY, *arguments, "--tell", str(writing)], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[writing]
+            [*ENTRY, *arguments, "--tell", str(writing)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            pass_fds=[writing],
         ) as child:
             os.close(writing)
             writing = -1
@@ -96,7 +128,7 @@ def _answer(fd: int, deadline: float) -> Answer:
     return Answer(said["pid"], said["error"], said["trouble"], known=True)
 
 
-def detach(where: Places, name: str, umask: int, keep: int | None) -> None:
+def detach(where: Places, umask: int, keep: int | None) -> None:
     """Turn this process into a daemon; returns in the grandchild. `keep`: the starter's pipe.
 
     stdout and stderr go to the files NAME.out and NAME.err, and are appended to.
@@ -105,9 +137,6 @@ def detach(where: Places, name: str, umask: int, keep: int | None) -> None:
     for path in (where.out, where.err):
         if path.exists() and path.stat().st_size > STDIO_LIMIT:
             path.replace(path.with_name(path.name + ".1"))
-    for stream, flags in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        if getattr(sys, stream) is None:  # started with closed streams
-            setattr(sys, stream, open(os.devnull, flags))  # noqa: PTH123, SIM115
     with where.out.open("ab") as out, where.err.open("ab") as err:
         DaemonContext(
             detach_process=True,
@@ -122,5 +151,3 @@ def detach(where: Places, name: str, umask: int, keep: int | None) -> None:
     for standard in (sys.stdout, sys.stderr):
         if isinstance(standard, io.TextIOWrapper):
             standard.reconfigure(line_buffering=True)
-    with contextlib.suppress(OSError):
-        Path("/proc/self/comm").write_text(name)  # what top and pgrep show

@@ -133,6 +133,8 @@ def find(config: Config, name: str, rows: Rows, but: Identity | None = None) -> 
         stale=pid if pid and pid.here and not pid.alive() else None,
         local=local,
         row=here[0] if here else None,
-        others=tuple(row for row in rows.rows if row not in here and not row.stopped and row.age <= STALE_BEATS * heartbeat),
+        others=tuple(
+            row for row in rows.rows if row not in here and not row.stopped and row.age <= STALE_BEATS * heartbeat
+        ),
         trouble=rows.trouble,
     )

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from ..config import Config
 from ..config.listeners import Listener
+from ..db.insert import born
 from ..db.models import Copy, Run
 from ..db.states import CopyStatus, RunStatus
 from ..rules.listen import listener_for
@@ -88,9 +89,7 @@ def add_source_copy(
                 storage=storage,
                 path=path,
                 nbytes=nbytes,
-                status=CopyStatus.WRITING,
-                actor=None,
-                reason="written by the DAQ",
+                status=CopyStatus.WRITING, **born("written by the DAQ"),
             )
         )
         session.flush()

@@ -28,7 +28,9 @@ BACKUPS = 5
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "lane", "row", "fields", "taskName"}
 _PLAIN = re.compile(r"[^\s\"'=\\]+")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
-_PASSWORD = re.compile(r"(?i)\b(\w*(?:passw(?:or)?d|passphrase|secret|api_?key)\w*\s*[=:]\s*)('[^']*'|\"[^\"]*\"|[^\s,;&)]+)")
+_PASSWORD = re.compile(
+    r"(?i)\b(\w*(?:passw(?:or)?d|passphrase|secret|api_?key)\w*\s*[=:]\s*)('[^']*'|\"[^\"]*\"|[^\s,;&)]+)"
+)
 _here = threading.local()
 
 

@@ -158,7 +158,11 @@ class Runner:
                 fresh = self.made(config, self.db)
                 wanted = list(fresh.lanes())
         except Exception as error:
-            log.error("the configuration stays as it was", extra={"why": str(error)}, exc_info=not isinstance(error, OndeckError))
+            log.error(
+                "the configuration stays as it was",
+                extra={"why": str(error)},
+                exc_info=not isinstance(error, OndeckError),
+            )
             return False
         if refused is not None:
             log.error("the configuration stays as it was", extra={"why": refused})

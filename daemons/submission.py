@@ -14,6 +14,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from ..config import Config
+from ..db.actor import actor
 from ..db.clock import database_time, now_sql
 from ..db.engine import Database
 from ..db.insert import insert_new
@@ -212,7 +213,7 @@ class Submitter:
             lane.log.warning(
                 "directory without token", extra={"run": one.run.name, "directory": outcome.directory}
             )
-            revoke(transport, [outcome.directory], one.attempt.token, place=place, work=work)
+            revoke(transport, [outcome.directory], actor(), place=place, work=work)
             self._give_back([one])
         else:
             lane.log.warning("directory can't be made", extra={"run": one.run.name, "why": outcome.words})

@@ -14,6 +14,7 @@ from ..config.listeners import Listener
 from ..db.clock import now_sql
 from ..db.engine import Database
 from ..db.errors import LeaseLost
+from ..db.insert import born
 from ..db.models import Copy, Run
 from ..db.states import CopyStatus, RunStatus
 from ..db.steps import Claim, advance, advance_one, claim, hold_on, look, release
@@ -267,6 +268,7 @@ class Transfer(Daemon):
                     storage=errand.source.name,
                     path=errand.source_path,
                     status=CopyStatus.WRITING,
+                    **born("written by the DAQ"),
                 )
                 session.add(copy)
                 session.flush()

@@ -5,6 +5,10 @@ The migrations lie above this package and are found by alembic as files, beside 
 
 from __future__ import annotations
 
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from alembic import command
@@ -44,9 +48,24 @@ def upgrade(database: Database, to: str = "head") -> None:
     """Bring the schema to revision `to`, whole or not at all."""
     config = AlembicConfig()
     config.set_main_option("script_location", str(_SCRIPTS))
-    with database.engine.connect() as connection:
+    with _alone(database), database.engine.execution_options(ondeck_writes=True).connect() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, to)
+
+
+@contextmanager
+def _alone(database: Database) -> Iterator[None]:
+    """SQLite: one at a time, by a lock on the folder. A new file is put into WAL mode outside of any transaction,
+    and there SQLite does not wait for another who is doing the same."""
+    if database.dialect != "sqlite":
+        yield
+        return
+    folder = os.open(Path(str(database.url.database)).absolute().parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def create(url: str) -> None:

@@ -45,9 +45,7 @@ NOWHERE = Place("", "")
 def plain(path: str) -> str:
     """The path itself, if it is absolute and plain; raises WrongName."""
     if not path.startswith("/") or path == "/" or os.path.normpath(path) != path or "\0" in path:
-        raise WrongName(
-            path=shown(path), what="an attempt's directory", right="absolute, without // . .. or NUL"
-        )
+        raise WrongName(path=shown(path), what="an attempt's directory", right="absolute, without // . .. or NUL")
     return path
 
 
@@ -76,9 +74,7 @@ def bulk(script: Script, words: Sequence[str], *args: str) -> Command:
     return Command(argv, packed(words), script.name)
 
 
-def fields_of(
-    transport: Transport, command: Command, count: int, place: Place, work: Work | None
-) -> list[bytes]:
+def fields_of(transport: Transport, command: Command, count: int, place: Place, work: Work | None) -> list[bytes]:
     """The fields of an answer, which must be `count`; raises NoAnswer, Unmounted."""
     result: Result = transport.run(command, timeout=TIMEOUT, work=work)
     fields = result.out.split(b"\0")

@@ -35,9 +35,7 @@ class BadToken(Refused):
 
 def token_prefix(name: str, state_dir: str) -> str:
     """The first four characters of all tokens of one experiment on one machine."""
-    number = int.from_bytes(
-        hashlib.sha256(f"{name}\0{state_dir}".encode("utf-8", "surrogateescape")).digest()
-    )
+    number = int.from_bytes(hashlib.sha256(f"{name}\0{state_dir}".encode("utf-8", "surrogateescape")).digest())
     number, letter = divmod(number, 26)
     prefix = string.ascii_lowercase[letter]
     for _ in range(3):
@@ -182,9 +180,7 @@ def parse_token(content: bytes, path: str) -> str | None:
     """The token; None when the file is empty. Raises GarbledFile."""
     text = content.decode("utf-8", "surrogateescape").strip()
     if text and not TOKEN.fullmatch(text):
-        raise GarbledFile(
-            path=shown(path), what="a token is a letter and 12 of a-z, 0-9", content=repr(content[:200])
-        )
+        raise GarbledFile(path=shown(path), what="a token is a letter and 12 of a-z, 0-9", content=repr(content[:200]))
     return text or None
 
 

@@ -118,9 +118,7 @@ def look(
             five = fields[5 * i : 5 * i + 5]
             if any(answer[:1] not in (b"-", b"+", b"!") for answer in five):
                 raise NoAnswer(site=transport.name, command=LOOK.name, words=repr(five)[:300])
-            found.append(
-                Look(directory, dict(zip(("", "token", "claim", "start", "exit"), five, strict=True)))
-            )
+            found.append(Look(directory, dict(zip(("", "token", "claim", "start", "exit"), five, strict=True))))
     return found
 
 

@@ -122,19 +122,13 @@ def prepare(
         fields = fields_of(transport, command, 2 * len(chunk) + 2, place, work)
         code, words = fields.pop(-2), fields.pop()
         for p, outcome, detail in zip(chunk, fields[::2], fields[1::2], strict=True):
-            prepared.append(
-                _prepared(p, outcome, detail, "" if code == b"0" else words_of(words) or "it said nothing")
-            )
+            prepared.append(_prepared(p, outcome, detail, "" if code == b"0" else words_of(words) or "it said nothing"))
     return prepared
 
 
 def _prepared(p: Preparation, outcome: bytes, detail: bytes, trouble: str) -> Prepared:
     if outcome == b"made":
-        return (
-            Prepared(p.directory, "failed", words=trouble)
-            if trouble
-            else Prepared(p.directory, "made", p.token)
-        )
+        return Prepared(p.directory, "failed", words=trouble) if trouble else Prepared(p.directory, "made", p.token)
     if outcome == b"none":
         return Prepared(p.directory, "no token")
     if outcome == b"token":
@@ -202,9 +196,7 @@ def publish(
     does nothing where it is right already. Raises NoAnswer, Unmounted, and as Transport.run."""
     done: list[Published] = []
     for chunk in chunks(list(links), lambda pair: (plain(pair[0]), plain(pair[1]), pair[1])):
-        words = [
-            w for link, target in chunk for w in (link, os.path.relpath(target, link.rpartition("/")[0]))
-        ]
+        words = [w for link, target in chunk for w in (link, os.path.relpath(target, link.rpartition("/")[0]))]
         command = bulk(PUBLISH, words, *place, secrets.token_hex(8))
         fields = fields_of(transport, command, 2 * len(chunk), place, work)
         for outcome, detail in zip(fields[::2], fields[1::2], strict=True):
@@ -242,9 +234,7 @@ def _tar(preparations: Iterable[Preparation]) -> bytes:
         for p in preparations:
             for name, content in p.files.items():
                 if "/" in name or "\0" in name or not name or name.startswith(".") or name == "token":
-                    raise WrongName(
-                        path=shown(name), what="an attempt's file", right="plain, not hidden, not token"
-                    )
+                    raise WrongName(path=shown(name), what="an attempt's file", right="plain, not hidden, not token")
                 member = tarfile.TarInfo(to_text(to_bytes(f"{p.directory[1:]}/{name}")))
                 member.size, member.mtime = len(content), int(time.time())
                 member.mode = 0o770 if name.endswith(".sh") else 0o660

@@ -47,9 +47,7 @@ class Values:
 
     def mark(self, value: str, origin: object = None) -> str:
         """The text that stands for the value until `placed`. `origin` is kept in `origins`."""
-        value = self._mark.sub(
-            lambda m: self._values[int(m[1])], value
-        )  # text that a template had put together
+        value = self._mark.sub(lambda m: self._values[int(m[1])], value)  # text that a template had put together
         if HARMLESS.fullmatch(value):
             return value
         self._values.append(value)
@@ -62,9 +60,7 @@ class Values:
             return text
         body = _Scan(text, self._mark).scan()
         if "\x02" in body or "\x03" in body:
-            raise Misplaced(
-                "a filter was applied to text that holds values; apply it to the values themselves"
-            )
+            raise Misplaced("a filter was applied to text that holds values; apply it to the values themselves")
         used = sorted(
             {int(n) for n in re.findall(r"\$\{ondeck_value_([0-9]+)\}", body)} & set(range(len(self._values)))
         )
@@ -190,9 +186,7 @@ class _Scan:
         piece = self.text[self.i : end]
         if found := self.mark.search(piece):
             line = self.mark.sub("{{ … }}", piece).strip().split("\n")[0][:80]
-            raise Misplaced(
-                f"a value with blanks or special characters stands {where}: {line}", int(found[1])
-            )
+            raise Misplaced(f"a value with blanks or special characters stands {where}: {line}", int(found[1]))
         self.out.append(piece)
         self.i = end
 

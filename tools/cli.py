@@ -20,7 +20,7 @@ EXAMPLES = (
     ("listdb --last 20", "where the newest runs are"),
     ("listdb --jobs --status failed", "the jobs that failed, and why"),
     ("ondeck history 152254", "all that ever happened to run 152254"),
-    ("ResetJob 152254 sums", "have module sums done again for that run"),
+    ("ResetJob 152254 sums", "have its module sums done again"),
     ("ondeck run reset 1522*", "take failed runs up again"),
     ("ondeck site pause here --until 2h", "begin nothing new there for two hours"),
 )
@@ -54,13 +54,11 @@ SECTIONS: dict[str, dict[str, Mounted]] = {
         "watch": Mounted("watch:watch", "A live picture of the flow."),
         "history": Mounted("history:history", "Every step of a run, by whom and why."),
         "listeners": Mounted("listeners:listeners", "Which listener takes which runs; test it on a run."),
-        "states": Mounted("states:states", "The statuses and the legal steps between them, as text or picture."),
+        "states": Mounted("states:states", "The statuses and the legal steps between them."),
     },
     "To act": {
         "run": Mounted("run_commands:run", "Add, reset, cancel, comment and tag runs."),
-        "reset": Mounted("ResetJob:reset", "Have jobs done again (ResetJob)."),
-        "hold": Mounted("HoldJob:hold", "Keep jobs from running (HoldJob)."),
-        "release": Mounted("StartJob:start", "Say go to jobs that wait (StartJob)."),
+        "job": Mounted("run_commands:job", "Reset, hold, start and cancel jobs."),
         "cancel": Mounted("run_commands:cancel_job", "End jobs for good."),
         "site": Mounted("site:site", "Pause a site, resume it, list sites."),
         "alterdb": Mounted("alterdb:alterdb", "Upgrade the run database, or add a column for a parameter."),
@@ -104,7 +102,7 @@ class Ondeck(Group):
             formatter.write_text(EXIT_CODES)
 
 
-@click.group(cls=Ondeck)
+@click.group(cls=Ondeck, context_settings={"max_content_width": 100})
 @click.option("--config", "path", metavar="FILE", help="The configuration.")
 @version_option
 @click.pass_context

@@ -19,18 +19,26 @@ from .config_commands import path_of
 from .errors import Command, Group
 
 _config = click.option("--config", "path", metavar="FILE", help="The configuration [default: as `ondeck --help` says].")
-_log = click.option("--log", metavar="LEVEL", type=click.Choice(logs.LEVELS), help="How much is logged [default: $ONDECK_LOG, or info].")
+_log = click.option(
+    "--log", metavar="LEVEL", type=click.Choice(logs.LEVELS), help="How much is logged [default: $ONDECK_LOG, or info]."
+)
 _wait = click.option("--wait", metavar="SECONDS", default=30.0, show_default=True, type=click.FloatRange(min=0))
-_take_over = click.option("--take-over", is_flag=True, help="Although its pid file names another host: you know that it is gone there.")
+_take_over = click.option(
+    "--take-over", is_flag=True, help="Although its pid file names another host: you know that it is gone there."
+)
 
 
 class Verbs(Group):
     """A group that calls what it doesn't know an unknown command, and without a word prints its usage; both exit with 2."""
 
-    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
         """See click.Group.resolve_command."""
         if self.get_command(ctx, args[0]) is None:
-            raise click.UsageError(f"Unknown command: {args[0]!r}. Commands are: {', '.join(self.list_commands(ctx))}.", ctx)
+            raise click.UsageError(
+                f"Unknown command: {args[0]!r}. Commands are: {', '.join(self.list_commands(ctx))}.", ctx
+            )
         return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -69,7 +77,9 @@ def daemon_command(name: str) -> click.Group:
         del path
         _no_verb(ctx)
 
-    @group.command(help="Start it in the background, and wait for its first heartbeat. Exits with 1 if it runs already.")
+    @group.command(
+        help="Start it in the background, and wait for its first heartbeat. Exits with 1 if it runs already."
+    )
     @_config
     @_log
     @_wait
@@ -77,7 +87,9 @@ def daemon_command(name: str) -> click.Group:
     def start(path: str | None, log: str | None, wait: float, take_over: bool) -> None:
         _exits(lambda: Control(_loaded(path), name, log=log).start(wait, take_over=take_over))
 
-    @group.command(help="Stop it: what it works on is given back. After SECONDS it is killed. No error if it does not run.")
+    @group.command(
+        help="Stop it: what it works on is given back. After SECONDS it is killed. No error if it does not run."
+    )
     @_config
     @_wait
     def stop(path: str | None, wait: float) -> None:
@@ -182,7 +194,9 @@ def _each(config: Config, names: Sequence[str], act: Callable[[Control], int], l
 def _show(config: Config, names: Sequence[str]) -> int:
     found = [Control(config, known(name)).status() for name in names or DAEMONS]
     table = [_line(status) for several in found for status in several]
-    click.echo(tabulate(table, headers=["daemon", "state", "pid", "host", "since (UTC)", "last beat", "lanes", "last error"]))
+    click.echo(
+        tabulate(table, headers=["daemon", "state", "pid", "host", "since (UTC)", "last beat", "lanes", "last error"])
+    )
     return 0 if all(several[0].state in ("running", "elsewhere") for several in found) else NOT_RUNNING
 
 

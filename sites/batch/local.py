@@ -138,9 +138,7 @@ class LocalBatch(BatchSystem):
             ok,
             whole,
             _jobs(carried, processes, None if tokens is None else set(tokens)) if ok else {},
-            words=""
-            if whole
-            else words_of(result.err) or "no whole answer; are /proc, GNU grep and sed there?",
+            words="" if whole else words_of(result.err) or "no whole answer; are /proc, GNU grep and sed there?",
             ticks=ticks,
             at=at,
             processes={p: (s, t) for p, (letter, s, t) in processes.items() if letter not in GONE},
@@ -159,11 +157,7 @@ class LocalBatch(BatchSystem):
         The files are read after the look at the processes, so a claim may be younger than that look: then it
         says nothing.
         """
-        if (
-            claim.by != "job"
-            or not isinstance(snapshot, LocalSnapshot)
-            or not (snapshot.ok and snapshot.complete)
-        ):
+        if claim.by != "job" or not isinstance(snapshot, LocalSnapshot) or not (snapshot.ok and snapshot.complete):
             return None
         if not claim.boot_id or snapshot.boot_id == "-" or claim.ticks is None or claim.pid is None:
             return None

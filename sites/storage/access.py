@@ -45,9 +45,7 @@ class Access:
         Raises OutsideRoot if `root` can't be one.
         """
         if not root.startswith("/") or any(c in root for c in "\0\n\r"):
-            raise OutsideRoot(
-                storage=name, path=shown(root), root="/", words="a root is absolute, on one line"
-            )
+            raise OutsideRoot(storage=name, path=shown(root), root="/", words="a root is absolute, on one line")
         self.name = name
         self.root = root.rstrip("/") or "/"
         self.transport = transport

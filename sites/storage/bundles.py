@@ -24,9 +24,7 @@ NO_TAR = 126  # from here on: the shell could not run tar, or it was killed
 GB = 1_000_000_000
 
 
-def write(
-    source: Storage, target: Storage, part: str, members: Sequence[tuple[str, str]], work: Work | None
-) -> int:
+def write(source: Storage, target: Storage, part: str, members: Sequence[tuple[str, str]], work: Work | None) -> int:
     """Write a tar (pax, sorted, owners by number) and bring it to the disk; its size in bytes.
 
     `members`: (path in `source`, name in the tar). The name must be the path or its last parts, so that tar
@@ -67,9 +65,7 @@ def write(
     return int(result.out)
 
 
-def verify(
-    storage: Storage, part: str, manifests: Mapping[str, Manifest], work: Work | None
-) -> list[Difference]:
+def verify(storage: Storage, part: str, manifests: Mapping[str, Manifest], work: Work | None) -> list[Difference]:
     """Read a tar back whole, without unpacking it, and compare each member with {name in the tar: manifest}.
 
     A tar that is missing, cut off or damaged gives differences, never silence: path "." stands for the tar

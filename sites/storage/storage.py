@@ -19,9 +19,7 @@ from .reading import Reading, leaves, parse_links, parse_reading, unlink_record
 log = logging.getLogger(__name__)
 
 CHECK, UUID, INITIALISE = Ask("check"), Ask("uuid"), Ask("initialise")
-MANIFEST, READ, LISTING, HAVING, EXISTS, SPACE = map(
-    Ask, ("manifest", "read", "listing", "having", "exists", "space")
-)
+MANIFEST, READ, LISTING, HAVING, EXISTS, SPACE = map(Ask, ("manifest", "read", "listing", "having", "exists", "space"))
 PULL, MAKE, FLUSH, RENAME = map(Ask, ("pull", "make", "flush", "rename"))
 REMOVE_PART, UNLINK, LINKS = map(Ask, ("remove-part", "unlink", "links"))
 
@@ -92,9 +90,7 @@ class Storage(Access):
         """The bytes of a plain file; raises Missing, NotPlainFile (also if it has more than `limit`)."""
         out = self._ask(READ, relative, str(limit + 1), limit=limit + 1).out
         if len(out) > limit:
-            raise NotPlainFile(
-                storage=self.name, path=shown(relative), kind=f"a file of more than {limit} bytes"
-            )
+            raise NotPlainFile(storage=self.name, path=shown(relative), kind=f"a file of more than {limit} bytes")
         return out
 
     def space(self) -> Space:
@@ -123,9 +119,7 @@ class Storage(Access):
                     run=shown(relative),
                 )
         for path in reading.unreadable:
-            raise Unreadable(
-                storage=self.name, path=shown(f"{relative}/{path}"), words="not allowed, or damaged"
-            )
+            raise Unreadable(storage=self.name, path=shown(f"{relative}/{path}"), words="not allowed, or damaged")
         return Manifest(reading.entries)
 
     def verify(self, relative: str, manifest: Manifest, *, work: Work | None = None) -> list[Difference]:

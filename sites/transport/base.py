@@ -63,9 +63,7 @@ class Transport(ABC):
         """Give up connections; a later `run` makes new ones."""
         return
 
-    def run_many(
-        self, commands: Sequence[Command], *, timeout: float, work: Work | None = None
-    ) -> list[Result | None]:
+    def run_many(self, commands: Sequence[Command], *, timeout: float, work: Work | None = None) -> list[Result | None]:
         """Run the commands one after the other in one round trip.
 
         None stands for a command whose whole answer was not seen: whether it ran is not known. (`timeout` is
@@ -94,9 +92,7 @@ class Transport(ABC):
             log.warning("half an answer", extra={"site": self.name, "command": title, "missing": missing})
         return answers
 
-    def put(
-        self, data: bytes, path: str, mode: int = 0o640, *, timeout: float = 60, work: Work | None = None
-    ) -> None:
+    def put(self, data: bytes, path: str, mode: int = 0o640, *, timeout: float = 60, work: Work | None = None) -> None:
         """Write a small file: whole and on disk under its name, or not at all. Replaces what was there.
 
         `path` is absolute; its directory exists. Raises TransportFailed, and as `run`.
@@ -106,9 +102,7 @@ class Transport(ABC):
         if result.code:
             raise self._failure(command, result)
 
-    def get(
-        self, path: str, limit: int = 10_000_000, *, timeout: float = 60, work: Work | None = None
-    ) -> bytes:
+    def get(self, path: str, limit: int = 10_000_000, *, timeout: float = 60, work: Work | None = None) -> bytes:
         """Read a plain file of at most `limit` bytes. Raises NoSuchFile, OutputTooLong, and as `run`."""
         command = GET.command(path, str(limit + 1), name=f"get {shown(path)}", limit=limit + 1)
         result = self.run(command, timeout=timeout, work=work)

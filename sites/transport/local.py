@@ -80,12 +80,8 @@ class LocalTransport(Transport):
                 if not talk.until(time.monotonic() + GRACE):
                     group.kill()
                     talk.until(time.monotonic() + GRACE)
-                partial = Result(
-                    128 + signal.SIGTERM, bytes(talk.out), bytes(talk.err), time.monotonic() - begin
-                )
-                raise TransportTimeout(
-                    site=self.name, command=command.title, timeout=timeout, partial=partial
-                )
+                partial = Result(128 + signal.SIGTERM, bytes(talk.out), bytes(talk.err), time.monotonic() - begin)
+                raise TransportTimeout(site=self.name, command=command.title, timeout=timeout, partial=partial)
         finally:
             talk.close()
         if talk.too_long:
@@ -152,7 +148,8 @@ class _Group:
         """Bytes and cpu ticks of all that was ever seen of the group; never falls."""
         with self._lock:
             if not self._ended:
-                self._seen.update(proc.effort_of_group(self.child.pid))
+                for process, effort in proc.effort_of_group(self.child.pid).items():
+                    self._seen[process] = max(effort, self._seen.get(process, 0))
             return sum(self._seen.values())
 
 

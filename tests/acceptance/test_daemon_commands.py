@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support.daemonlab import DaemonLab, alive, until
+
 from ondeck.daemons.identity import me
 from ondeck.daemons.registry import DAEMONS
-from support.daemonlab import DaemonLab, alive, until
 
 
 @pytest.fixture
@@ -26,7 +27,9 @@ def lab(tmp_path: Path, sqlite_url: str) -> Iterator[DaemonLab]:
 def call(function: str, *words: str) -> subprocess.CompletedProcess[str]:
     """A console script of that name."""
     script = f"import sys; from ondeck.tools.daemon import {function}; sys.exit({function}())"
-    return subprocess.run([sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(
+        [sys.executable, "-c", script, *words], capture_output=True, text=True, timeout=60, check=False
+    )
 
 
 @pytest.mark.parametrize("name", DAEMONS)
@@ -53,9 +56,10 @@ def test_ondeck_daemon_is_the_same() -> None:
 def test_start_again_is_refused_and_stop_again_is_no_error(lab: DaemonLab) -> None:
     """TC-03; TC-P15: `ps x` shows the daemon by name, its own words go to files."""
     pid = lab.start()
-    shown = subprocess.run(["ps", "-o", "tty=,args=", "-p", str(pid)], capture_output=True, text=True, check=True).stdout
-    assert shown.startswith("?")
-    assert " Transfer --config " in shown
+    shown = subprocess.run(["ps", "x"], capture_output=True, text=True, check=True).stdout
+    (line,) = (line for line in shown.splitlines() if line.split()[0] == str(pid))
+    assert line.split()[1] == "?"
+    assert line.split()[4:6] == ["Transfer", "--config"]
     assert lab.run("Transfer", "start") == (1, f"Transfer is already running: pid {pid}\n")
     assert lab.run("Transfer", "stop") == (0, f"Transfer stopped, pid {pid}\n")
     assert lab.run("Transfer", "stop") == (0, "Transfer is not running\n")
@@ -161,7 +165,10 @@ def test_one_pass(lab: DaemonLab) -> None:
 
 def test_a_dry_run_changes_nothing(lab: DaemonLab) -> None:
     lab.write("good", "child")
-    assert lab.run("Transfer", "foreground", "--dry-run") == (0, "child: would do what child does\ngood: would do what good does\n")
+    assert lab.run("Transfer", "foreground", "--dry-run") == (
+        0,
+        "child: would do what child does\ngood: would do what good does\n",
+    )
     assert not lab.state.exists()
     lab.write("bad", "good")
     code, said = lab.run("Transfer", "foreground", "--dry-run")
@@ -185,7 +192,10 @@ def test_all_at_once(lab: DaemonLab) -> None:
     assert lab.run("Messenger", "stop")[0] == 0
     code, said = lab.run("all", "start", "Transfer", "Messenger")
     assert code == 0
-    assert sorted(said.splitlines()) == [f"Messenger started, pid {lab.pid('Messenger')}", "Transfer is already running"]
+    assert sorted(said.splitlines()) == [
+        f"Messenger started, pid {lab.pid('Messenger')}",
+        "Transfer is already running",
+    ]
     code, said = lab.run("all", "start")  # Process is broken
     assert code == 1
     code, said = lab.run("all", "stop")
@@ -213,14 +223,19 @@ def test_before_builddb(tmp_path: Path) -> None:
     lab = DaemonLab(tmp_path / "lab", f"sqlite:///{tmp_path}/none.db")
     code, said = lab.run("Transfer", "start")
     assert code == 1
-    assert said == f"Transfer was not started: The database sqlite:///{tmp_path}/none.db holds no run database yet: make it with `builddb`.\n"
+    assert (
+        said
+        == f"Transfer was not started: The database sqlite:///{tmp_path}/none.db holds no run database yet: make it with `builddb`.\n"
+    )
     assert not (tmp_path / "none.db").exists()
-    assert lab.processes() == []
+    until(lambda: lab.processes() == [])
 
 
 def test_closed_streams_are_no_obstacle(lab: DaemonLab) -> None:
     """As under some cron daemons and from scripts that close all."""
     words = [sys.executable, str(Path(__file__).parents[1] / "support/tinydaemons.py"), "Transfer", "start"]
-    ended = subprocess.run(["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *words, "--config", str(lab.config)], timeout=60, check=False)
+    ended = subprocess.run(
+        ["sh", "-c", '"$@" <&- >&- 2>&-', "sh", *words, "--config", str(lab.config)], timeout=60, check=False
+    )
     assert ended.returncode == 0
     assert alive(lab.pid())

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import func, insert, select, text, update
+from support.daemonlab import DaemonLab, alive, children, until
+
 from ondeck.daemons.identity import Identity, boot_id, me, stat
 from ondeck.db.clock import now
 from ondeck.db.engine import Database
 from ondeck.db.models import Run
 from ondeck.db.tables import DaemonBeat
-from sqlalchemy import func, insert, select, text, update
-from support.daemonlab import DaemonLab, alive, children, until
 
 
 @pytest.fixture
@@ -72,7 +73,8 @@ def test_a_daemon_is_a_session_of_its_own_and_says_so_in_its_row(either_lab: Dae
     assert session not in (pid, os.getsid(0))  # not even its leader: it can never get a terminal
     assert parent != os.getpid()
     assert Path(f"/proc/{pid}/comm").read_text() == "Transfer\n"
-    assert b"\0Transfer\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    shown = Path(f"/proc/{pid}/cmdline").read_bytes()
+    assert shown.rstrip(b"\0") == b"\0".join([b"Transfer", b"--config", os.fsencode(either_lab.config)])
     assert Path(f"/proc/{pid}/cwd").resolve() == Path("/")
     for number, name in ((1, "out"), (2, "err")):
         assert Path(f"/proc/{pid}/fd/{number}").resolve() == either_lab.state / "logs" / f"Transfer.{name}"
@@ -82,7 +84,12 @@ def test_a_daemon_is_a_session_of_its_own_and_says_so_in_its_row(either_lab: Dae
     seen = stat(pid)
     assert seen is not None
     beat = row(db)
-    assert (beat.pid, beat.host, beat.boot_id, beat.start_ticks) == (pid, socket.gethostname(), boot_id(), seen.start_ticks)
+    assert (beat.pid, beat.host, beat.boot_id, beat.start_ticks) == (
+        pid,
+        socket.gethostname(),
+        boot_id(),
+        seen.start_ticks,
+    )
     assert beat.state_dir == str(either_lab.state)
     assert beat.stopped_at is None
     first = beat.beat_at
@@ -201,7 +208,13 @@ def test_a_pid_file_of_another_host_is_respected(either_lab: DaemonLab, db: Data
     assert either_lab.pid_file().exists()
     until(lambda: either_lab.processes() == [])
 
-    values: dict[str, Any] = {**far._asdict(), "name": "Transfer", "state_dir": str(either_lab.state), "version": "", "config_hash": ""}
+    values: dict[str, Any] = {
+        **far._asdict(),
+        "name": "Transfer",
+        "state_dir": str(either_lab.state),
+        "version": "",
+        "config_hash": "",
+    }
     with db.write() as session:
         session.execute(insert(DaemonBeat).values(**values, started_at=now(), beat_at=now()))
     code, said = either_lab.run("Transfer", "start")
@@ -297,7 +310,7 @@ def test_a_hanging_lane_is_left_behind_at_the_end(lab: DaemonLab, db: Database) 
     lab.write("good", "hang")
     pid = lab.start(TINY_PATIENCE="0.5")
     assert lab.run("Transfer", "stop") == (0, f"Transfer stopped, pid {pid}\n")
-    assert 'ERROR Transfer - - lanes did not end in time, the process ends without them lanes=hang' in lab.log()
+    assert "ERROR Transfer - - lanes did not end in time, the process ends without them lanes=hang" in lab.log()
     assert row(db).stopped_at is not None
 
 

@@ -242,9 +242,7 @@ def test_cancel(site: Site) -> None:
     )
     for job in (kind, deaf, hidden, other):
         until(
-            lambda job=job: (
-                (Path(job.directory) / "stdout").exists() and (Path(job.directory) / "stdout").read_text()
-            )
+            lambda job=job: (Path(job.directory) / "stdout").exists() and (Path(job.directory) / "stdout").read_text()
         )
     begin = time.monotonic()
     site.cancel(kind, deaf, hidden)

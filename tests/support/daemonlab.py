@@ -95,7 +95,7 @@ class DaemonLab:
         return path.read_text().splitlines() if path.exists() else []
 
     def processes(self) -> list[int]:
-        """The daemons of this configuration that run."""
+        """What runs with this configuration: daemons, and commands."""
         found = []
         for folder in Path("/proc").iterdir():
             if folder.name.isdigit() and int(folder.name) != os.getpid():
@@ -103,7 +103,7 @@ class DaemonLab:
                     words = (folder / "cmdline").read_bytes().split(b"\0")
                 except OSError:
                     continue
-                if b"--tell" in words and os.fsencode(self.config) in words and alive(int(folder.name)):
+                if os.fsencode(self.config) in words and alive(int(folder.name)):
                     found.append(int(folder.name))
         return found
 

@@ -98,5 +98,7 @@ if __name__ == "__main__":
     from ondeck.tools import daemon as commands
 
     if sys.argv[1:2] == ["all"]:
-        {"start": commands.start_all, "stop": commands.stop_all, "status": commands.status_all}[sys.argv[2]](sys.argv[3:])
+        {"start": commands.start_all, "stop": commands.stop_all, "status": commands.status_all}[sys.argv[2]](
+            sys.argv[3:]
+        )
     commands.daemon(sys.argv[1:])

@@ -21,7 +21,7 @@ ODD_NAMES = [
         b"\\n",
         b"'",
         b'"',
-        b"$(touch /tmp/pwned)",
+        b"$(touch pwned)",
         b"host:x",
         b"=end",
     ),

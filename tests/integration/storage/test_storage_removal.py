@@ -109,9 +109,7 @@ def test_only_the_top_is_left(nobody: Any) -> None:
     assert nobody.disk.unlink(GOING, manifest) == ["."]
 
 
-def test_removal_stops_when_the_directory_is_renamed(
-    disks: Any, folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_removal_stops_when_the_directory_is_renamed(disks: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody took the lease over and renamed the directory back while our rm was on its way."""
     manifest = going(disks)
     gate, asked = folder / "gate", folder / "asked"
@@ -228,9 +226,7 @@ def test_on_another_disk_nothing_is_done(disks: Any, folder: Path, name: str, ot
     assert look(folder) == before
 
 
-@pytest.mark.parametrize(
-    "name", ["manifest", "verify", "rename", "remove_part", "unlink", "fsync", "pull", "bundle"]
-)
+@pytest.mark.parametrize("name", ["manifest", "verify", "rename", "remove_part", "unlink", "fsync", "pull", "bundle"])
 def test_a_directory_that_leads_out_of_the_root(disks: Any, folder: Path, name: str) -> None:
     manifest = going(disks)
     for copy in ("run1", PART, GOING):

@@ -44,9 +44,7 @@ def test_the_same_data_give_the_same_tar(disks: Any) -> None:
     assert Path(disks.tape.path(TAR)).read_bytes() == Path(disks.tape.path(".b2.1.part")).read_bytes()
 
 
-@pytest.mark.parametrize(
-    "name", ["back\\nslash", "a b", "; touch pwned", "host:x", "[x]*", "übung", "\udcff"]
-)
+@pytest.mark.parametrize("name", ["back\\nslash", "a b", "; touch pwned", "host:x", "[x]*", "übung", "\udcff"])
 def test_members_of_odd_names(disks: Any, name: str) -> None:
     manifests = write(disks, name)
     assert disks.tape.verify_bundle(TAR, manifests) == []
@@ -90,9 +88,7 @@ def test_one_byte_is_found(disks: Any) -> None:
     manifests = write(disks, "run1", "run2")
     tar = Path(disks.tape.path(TAR))
     flip(tar, tar.read_bytes().rindex(bytes(range(256))) + 100)
-    assert [(d.path, d.what) for d in disks.tape.verify_bundle(TAR, manifests)] == [
-        ("run2/sub/data.bin", "sha256")
-    ]
+    assert [(d.path, d.what) for d in disks.tape.verify_bundle(TAR, manifests)] == [("run2/sub/data.bin", "sha256")]
 
 
 def test_a_byte_of_a_heading_is_found(disks: Any) -> None:
@@ -225,7 +221,5 @@ def test_what_tar_says_counts(disks: Any, folder: Path, monkeypatch: pytest.Monk
 
 def test_unreadable_members(nobody: Any) -> None:
     (nobody.run() / "run.json").chmod(0)
-    with pytest.raises(
-        TransportFailed, match=r"exit code 2: tar: .*run\.json: Cannot open: Permission denied"
-    ):
+    with pytest.raises(TransportFailed, match=r"exit code 2: tar: .*run\.json: Cannot open: Permission denied"):
         nobody.daq.bundle(nobody.tape, TAR, [("run1", "run1")])

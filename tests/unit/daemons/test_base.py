@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+
 from ondeck.daemons.base import Lane
 from ondeck.db.steps import Claim
 from ondeck.sites.command import Command

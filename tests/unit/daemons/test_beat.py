@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import insert, select, text
+from support.daemonlab import until
+
 from ondeck.config import Config, loads
 from ondeck.daemons import beat
 from ondeck.daemons.beat import Heart
@@ -17,8 +20,6 @@ from ondeck.daemons.identity import me
 from ondeck.db.engine import Database
 from ondeck.db.models import Run
 from ondeck.db.tables import DaemonBeat
-from sqlalchemy import insert, select, text
-from support.daemonlab import until
 
 
 @pytest.fixture
@@ -30,7 +31,9 @@ def config(tmp_path: Path) -> Config:
 def make(database: Database, tmp_path: Path) -> Iterator[Callable[..., Heart]]:
     hearts: list[Heart] = []
 
-    def made(lanes: dict[str, Any] | None = None, fatal: Callable[[str], None] = print, db: Database = database) -> Heart:
+    def made(
+        lanes: dict[str, Any] | None = None, fatal: Callable[[str], None] = print, db: Database = database
+    ) -> Heart:
         seen = lanes if lanes is not None else {}
         heart = Heart(
             db, me(), "Transfer", str(tmp_path), tmp_path / "x.beat",
@@ -142,7 +145,9 @@ def test_a_database_that_is_away_stops_no_heart(make: Any, config: Config, tmp_p
     assert json.loads((tmp_path / "x.beat").read_text())["stopped_at"]
 
 
-def test_stopping_does_not_wait_for_a_database_that_hangs(make: Any, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stopping_does_not_wait_for_a_database_that_hangs(
+    make: Any, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     heart = make()
     heart.ready.set()
     hanging = threading.Event()

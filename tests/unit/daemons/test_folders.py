@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from ondeck.config import loads
 from ondeck.daemons.folders import make_folders, places
 

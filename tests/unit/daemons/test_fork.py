@@ -5,16 +5,22 @@ import sys
 import time
 
 import pytest
+
 from ondeck.daemons import fork
 from ondeck.daemons.fork import Answer, Teller, launch
 
 
 def entry(monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    monkeypatch.setattr(fork, "ENTRY", [sys.executable, "-c", "import os, sys, time\nfd = int(sys.argv[-1])\n" + script])
+    monkeypatch.setattr(
+        fork, "ENTRY", [sys.executable, "-c", "import os, sys, time\nfd = int(sys.argv[-1])\n" + script]
+    )
 
 
 def test_what_the_daemon_tells_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
-    entry(monkeypatch, """os.write(fd, b'{"pid": 7, "error": null, '); time.sleep(0.2); os.write(fd, b'"trouble": "t"}\\n')""")
+    entry(
+        monkeypatch,
+        """os.write(fd, b'{"pid": 7, "error": null, '); time.sleep(0.2); os.write(fd, b'"trouble": "t"}\\n')""",
+    )
     assert launch(["Transfer"], 20) == Answer(7, None, "t", known=True)
 
 

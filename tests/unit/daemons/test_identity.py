@@ -9,9 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.daemonlab import until
+
 from ondeck.daemons import identity
 from ondeck.daemons.identity import Identity, boot_id, me, stat
-from support.daemonlab import until
 
 
 def of(pid: int) -> Identity:

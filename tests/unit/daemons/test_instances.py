@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import insert
+
 from ondeck.config import Config, loads
 from ondeck.daemons.folders import make_folders, places
 from ondeck.daemons.identity import Identity, me
@@ -14,7 +16,6 @@ from ondeck.daemons.instances import Found, Row, Rows, find, rows_of
 from ondeck.db.clock import now
 from ondeck.db.engine import Database
 from ondeck.db.tables import DaemonBeat
-from sqlalchemy import insert
 
 GONE = me()._replace(start_ticks=1)
 FAR = me()._replace(host="farhost", pid=99)
@@ -108,7 +109,14 @@ def test_other_instances_do_not_matter_but_are_shown(config: Config) -> None:
 
 def test_rows_are_read_with_their_age_by_the_databases_clock(database: Database, config: Config) -> None:
     assert rows_of(database, "Transfer") == Rows()
-    values = {**me()._asdict(), "name": "Transfer", "state_dir": "/s", "version": "1", "config_hash": "", "last_error": "e"}
+    values = {
+        **me()._asdict(),
+        "name": "Transfer",
+        "state_dir": "/s",
+        "version": "1",
+        "config_hash": "",
+        "last_error": "e",
+    }
     with database.write() as session:
         session.execute(insert(DaemonBeat).values(**values, started_at=now(), beat_at=now(), lanes={"a": {}}))
     ((row,), trouble) = rows_of(database, "Transfer")

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from sqlalchemy import insert, select, update
+
 from ondeck.daemons import leases
 from ondeck.daemons.leases import Keeper
 from ondeck.db import actor as actors
@@ -13,7 +15,6 @@ from ondeck.db.engine import Database
 from ondeck.db.models import Run
 from ondeck.db.steps import Claim, advance, claim
 from ondeck.sites.work import Work
-from sqlalchemy import insert, select, update
 
 LONG, SHORT = timedelta(minutes=5), timedelta(seconds=1)
 

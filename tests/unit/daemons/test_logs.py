@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ondeck.daemons import logs
 from ondeck.daemons.logs import Adapter, Formatter, LogFile, UnknownLevel
 
@@ -89,7 +90,9 @@ def log_file(tmp_path: Path) -> Iterator[Path]:
 
 def test_lanes_and_awkward_names_get_into_the_file(log_file: Path) -> None:
     logs.set_up("Transfer", log_file, logging.INFO)
-    Adapter(logging.getLogger("ondeck.x"), {"lane": "daq"}).info("hello", extra={"name": "n", "module": "m", "row": "runs 1"})
+    Adapter(logging.getLogger("ondeck.x"), {"lane": "daq"}).info(
+        "hello", extra={"name": "n", "module": "m", "row": "runs 1"}
+    )
     Adapter(logging.getLogger("ondeck.x"), {"lane": "daq"}).debug("not this one")
 
     def work() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from ondeck.daemons import pidfile
 from ondeck.daemons.identity import me
 from ondeck.daemons.pidfile import PidFile, PidFileTaken

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from ondeck.config.daemons import DAEMONS as CONFIGURED
 from ondeck.daemons import registry
 from ondeck.daemons.base import Daemon

@@ -99,9 +99,7 @@ def test_prepare_a_mixture(here: LocalTransport, tmp_path: Path) -> None:
     (tmp_path / "there").mkdir()
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     names = ["a/0", "there", "file", "file/0", "link", "b/0"]
-    prepared = attempts.prepare(
-        here, [Preparation(f"{tmp_path}/{n}", A, {"payload.sh": b"x"}) for n in names]
-    )
+    prepared = attempts.prepare(here, [Preparation(f"{tmp_path}/{n}", A, {"payload.sh": b"x"}) for n in names])
     assert [p.outcome for p in prepared] == ["made", "no token", "failed", "failed", "failed", "made"]
     assert all(p.words for p in prepared if p.outcome == "failed")
     assert (tmp_path / "a" / "0" / "payload.sh").read_bytes() == b"x"
@@ -116,9 +114,7 @@ def test_two_prepare_the_same(here: LocalTransport, tmp_path: Path) -> None:
 
     def go(token: str) -> None:
         barrier.wait()
-        answers.append(
-            attempts.prepare(here, [Preparation(n, token, {"payload.sh": token.encode()}) for n in names])
-        )
+        answers.append(attempts.prepare(here, [Preparation(n, token, {"payload.sh": token.encode()}) for n in names]))
 
     threads = [threading.Thread(target=go, args=(token,)) for token in (A, B)]
     for thread in threads:
@@ -143,9 +139,7 @@ def test_many_in_few_round_trips(tmp_path: Path) -> None:
 
     here = Counting("here")
     names = [f"{tmp_path}/a longer name of a run {n}/0" for n in range(500)]
-    prepared = attempts.prepare(
-        here, [Preparation(n, make_token("dtst"), {"payload.sh": b"x"}) for n in names]
-    )
+    prepared = attempts.prepare(here, [Preparation(n, make_token("dtst"), {"payload.sh": b"x"}) for n in names])
     assert {p.outcome for p in prepared} == {"made"}
     assert [p.directory for p in prepared] == names
     assert Counting.count <= 2
@@ -227,9 +221,7 @@ def test_what_can_not_be_revoked(here: LocalTransport, tmp_path: Path) -> None:
     (tmp_path / "dir" / "claim").mkdir(parents=True)
     (tmp_path / "link").mkdir()
     (tmp_path / "link" / "claim").symlink_to("nowhere")
-    answers = attempts.revoke(
-        here, [f"{tmp_path}/{n}" for n in ("file", "file/0", "dir", "link", "good")], "x"
-    )
+    answers = attempts.revoke(here, [f"{tmp_path}/{n}" for n in ("file", "file/0", "dir", "link", "good")], "x")
     assert [r.outcome for r in answers] == ["failed"] * 4 + ["taken"]
     assert not list((tmp_path / "dir" / "claim").iterdir())
 
@@ -295,9 +287,7 @@ def test_publish(here: LocalTransport, tmp_path: Path) -> None:
     assert Path(link).resolve() == new
     real = tmp_path / "real"
     (real / "inside").mkdir(parents=True)
-    answers = attempts.publish(
-        here, [(str(real), str(new)), (link, f"{tmp_path}/none"), (f"{tmp_path}/l2", str(old))]
-    )
+    answers = attempts.publish(here, [(str(real), str(new)), (link, f"{tmp_path}/none"), (f"{tmp_path}/l2", str(old))])
     assert [a.done for a in answers] == [False, False, True]
     assert answers[0].words
     assert "none" in answers[1].words
@@ -322,8 +312,8 @@ def test_a_published_link_is_never_missing(here: LocalTransport, tmp_path: Path)
 
     thread = threading.Thread(target=watch)
     thread.start()
-    for n in range(20):
-        attempts.publish(here, [(str(link), f"{tmp_path}/{(n + 1) % 2}")])
+    for k in range(20):
+        attempts.publish(here, [(str(link), f"{tmp_path}/{(k + 1) % 2}")])
     stop.set()
     thread.join()
     assert not missing
@@ -350,8 +340,7 @@ class Answers(LocalTransport):
 
 
 @given(
-    st.binary(max_size=40)
-    | st.lists(st.sampled_from([b"made", b"+", b"-", b"0", b"", b"end", b"!"])).map(b"\0".join)
+    st.binary(max_size=40) | st.lists(st.sampled_from([b"made", b"+", b"-", b"0", b"", b"end", b"!"])).map(b"\0".join)
 )
 def test_half_answers_are_no_answers(out: bytes) -> None:
     liar = Answers(out)

@@ -124,9 +124,7 @@ def test_jobs_and_their_processes() -> None:
         B: (Seen(B, "20.80", JobState.SUSPENDED, "T"),),  # not come to the wrapper yet
     }
     assert snapshot.processes == {10: (10, 70), 11: (10, 71), 12: (12, 72), 20: (20, 80)}
-    twice = parse(
-        *carrier(10, A, "10.70"), *carrier(20, A, "20.80"), process(10, 10, 70, "T"), process(20, 20, 80)
-    )
+    twice = parse(*carrier(10, A, "10.70"), *carrier(20, A, "20.80"), process(10, 10, 70, "T"), process(20, 20, 80))
     assert [s.batch_id for s in twice.jobs[A]] == ["10.70", "20.80"]
     only = LocalBatch().parse_poll(answer(*carrier(10, A, "1.1"), *carrier(11, B, "2.2")), [B])
     assert set(only.jobs) == {B}
@@ -143,14 +141,10 @@ def test_an_answer_that_is_not_whole() -> None:
         broken = system.parse_poll(whole._replace(code=code))
         assert (broken.ok, broken.complete, broken.jobs) == (False, False, {})
     for cut in range(len(whole.out) - 1):
-        assert not system.parse_poll(whole._replace(out=whole.out[:cut])).complete or whole.out[
-            :cut
-        ].endswith(b"\0end")
+        assert not system.parse_poll(whole._replace(out=whole.out[:cut])).complete or whole.out[:cut].endswith(b"\0end")
     assert not system.parse_poll(whole._replace(out=b"Welcome!\n" + whole.out)).ok
     for part in (b"ticks 500", b"at 1700000000", b"host h", CANARY, b"p self R 9 499", b"end"):
-        less = system.parse_poll(
-            whole._replace(out=b"\0".join(r for r in whole.out.split(b"\0") if r != part))
-        )
+        less = system.parse_poll(whole._replace(out=b"\0".join(r for r in whole.out.split(b"\0") if r != part)))
         assert not less.complete, part
         assert less.words
 
@@ -235,9 +229,12 @@ def test_the_verdict_on_a_restarted_machine() -> None:
 
 def test_no_verdict_on_other_claims() -> None:
     for claim in (
-        replace(CLAIM, by="process"), replace(CLAIM, ticks=None), replace(CLAIM, pid=None), replace(CLAIM, boot_id=None),
+        replace(CLAIM, by="process"),
+        replace(CLAIM, ticks=None),
+        replace(CLAIM, pid=None),
+        replace(CLAIM, boot_id=None),
         replace(CLAIM, pidns=None),
-    ):  # fmt: skip
+    ):
         assert LocalBatch().verdict(claim, parse()) is None
 
 

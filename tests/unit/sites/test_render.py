@@ -74,9 +74,7 @@ def test_hostile_values_arrive_whole(tmp_path: Path, template: str, value: str, 
 
 @pytest.mark.parametrize("value", [v for v in HOSTILE if v.strip()])
 def test_a_here_document_takes_values(tmp_path: Path, value: str) -> None:
-    assert (
-        say(tmp_path, "cat <<-EOF\n\t[{{ run.name }}]\n\tEOF\necho after\n", value) == f"[{value}]\nafter\n"
-    )
+    assert say(tmp_path, "cat <<-EOF\n\t[{{ run.name }}]\n\tEOF\necho after\n", value) == f"[{value}]\nafter\n"
 
 
 def test_a_megabyte(tmp_path: Path) -> None:
@@ -93,11 +91,7 @@ def test_any_value_arrives_whole(tmp_path: Path, value: str) -> None:
 
 @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
-    st.lists(
-        st.sampled_from(
-            ["'", '"', "`", "$(", ")", "${x:-", "}", "\\", "#", "\n", " ", "a", "\x00", "<<E", "E"]
-        )
-    ),
+    st.lists(st.sampled_from(["'", '"', "`", "$(", ")", "${x:-", "}", "\\", "#", "\n", " ", "a", "\x00", "<<E", "E"])),
     st.sampled_from([v for v in HOSTILE if "pwned" in v]),
 )
 def test_no_template_however_odd_runs_a_value(tmp_path: Path, pieces: list[str], value: str) -> None:
@@ -113,9 +107,7 @@ def test_no_template_however_odd_runs_a_value(tmp_path: Path, pieces: list[str],
     home = tmp_path / "home"
     home.mkdir(exist_ok=True)
     for shell in SHELLS:
-        subprocess.run(
-            [shell, str(script)], cwd=home, capture_output=True, check=False, stdin=subprocess.DEVNULL
-        )
+        subprocess.run([shell, str(script)], cwd=home, capture_output=True, check=False, stdin=subprocess.DEVNULL)
         assert not (home / "pwned").exists()
 
 

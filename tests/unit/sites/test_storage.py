@@ -57,9 +57,7 @@ def test_paths_that_are_refused(path: str) -> None:
         disk().path(path)
 
 
-@pytest.mark.parametrize(
-    "path", ["run1", "a/b", "-rf", "..x", "x..", "a b", "\udcff", "host:x", "~", "x" * 255]
-)
+@pytest.mark.parametrize("path", ["run1", "a/b", "-rf", "..x", "x..", "a b", "\udcff", "host:x", "~", "x" * 255])
 def test_paths_that_are_not(path: str) -> None:
     assert disk().path(path) == f"/data/raw/{path}"
     assert disk(root="/").path(path) == f"/{path}"
@@ -108,9 +106,7 @@ def test_only_parts_are_written_and_removed(path: str) -> None:
         disk().pull(disk(), "run1", ".run1.2.part", [path])
 
 
-@pytest.mark.parametrize(
-    "path", ["run1", ".deleting", "run1.deleting", ".run1.deleting.x", ".run1.deleting/x"]
-)
+@pytest.mark.parametrize("path", ["run1", ".deleting", "run1.deleting", ".run1.deleting.x", ".run1.deleting/x"])
 def test_only_what_is_named_deleting_is_unlinked(path: str) -> None:
     with pytest.raises(NotOurs, match=r"only names of the form \.NAME\.deleting"):
         disk().unlink(path, Manifest([]))

@@ -155,9 +155,7 @@ def test_timeout_kills_grandchildren(tmp_path: Path) -> None:
 def test_what_ignores_term_is_killed(tmp_path: Path) -> None:
     begin = time.monotonic()
     with pytest.raises(TransportTimeout):
-        HERE.run(
-            sh('trap "" TERM; echo $$ >"$1"; while :; do sleep 1; done', str(tmp_path / "pid")), timeout=0.3
-        )
+        HERE.run(sh('trap "" TERM; echo $$ >"$1"; while :; do sleep 1; done', str(tmp_path / "pid")), timeout=0.3)
     assert 2 <= time.monotonic() - begin < 6
     assert not alive(number_in(tmp_path / "pid"))
 
@@ -213,9 +211,7 @@ def test_progress_is_bytes_and_cpu_of_children() -> None:
     work = Work()
     seen = []
     thread = threading.Thread(
-        target=lambda: HERE.run(
-            sh("head -c 300000000 /dev/zero | cat >/dev/null; sleep 0.3"), timeout=60, work=work
-        )
+        target=lambda: HERE.run(sh("head -c 300000000 /dev/zero | cat >/dev/null; sleep 0.3"), timeout=60, work=work)
     )
     thread.start()
     while thread.is_alive():
@@ -236,9 +232,7 @@ def test_no_descriptor_and_no_process_stays_behind() -> None:
         HERE.run(Command(("sleep", "9")), timeout=0.05)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
     children = Path(f"/proc/self/task/{threading.get_native_id()}/children").read_text().split()
-    assert [
-        c for c in children if Path(f"/proc/{c}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    ] == []
+    assert [c for c in children if Path(f"/proc/{c}/stat").read_text().rpartition(")")[2].split()[0] == "Z"] == []
 
 
 def test_many_threads_at_once() -> None:
@@ -293,9 +287,7 @@ def test_a_killed_keeper_is_replaced() -> None:
 def test_many_commands_in_one_round_trip(monkeypatch: pytest.MonkeyPatch) -> None:
     trips = []
     run = LocalTransport.run
-    monkeypatch.setattr(
-        LocalTransport, "run", lambda self, c, **k: trips.append(c.title) or run(self, c, **k)
-    )
+    monkeypatch.setattr(LocalTransport, "run", lambda self, c, **k: trips.append(c.title) or run(self, c, **k))
     answers = HERE.run_many(
         [
             Command(("cat",), b"a\0\xff\n", name="cats"),
@@ -371,9 +363,7 @@ class Banner(LocalTransport):
     def run(self, command: Command, *, timeout: float, work: Work | None = None) -> Result:
         result = super().run(command, timeout=timeout, work=work)
         out = b"Welcome!\n<:0:begin>\n" + result.out
-        return Result(
-            self.code or result.code, out[: int(len(out) * self.keep)], b"motd" + result.err, result.seconds
-        )
+        return Result(self.code or result.code, out[: int(len(out) * self.keep)], b"motd" + result.err, result.seconds)
 
 
 def test_a_banner_is_ignored() -> None:

@@ -37,9 +37,18 @@ def runs(tmp_path: Path) -> int:
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize(
     ("payload", "code", "sign"),
-    [("exit 0", 0, None), ("exit 3", 3, None), ("exit 137", 137, 9), ("kill -9 $$", 137, 9), ("kill -SEGV $$", 139, 11),
-     ("exit 255", 255, None), ("exit 75", 75, None), ("no-such-command", 127, None), ("if", 2, None)],
-)  # fmt: skip
+    [
+        ("exit 0", 0, None),
+        ("exit 3", 3, None),
+        ("exit 137", 137, 9),
+        ("kill -9 $$", 137, 9),
+        ("kill -SEGV $$", 139, 11),
+        ("exit 255", 255, None),
+        ("exit 75", 75, None),
+        ("no-such-command", 127, None),
+        ("if", 2, None),
+    ],
+)
 def test_the_end_is_told(
     here: LocalTransport, tmp_path: Path, shell: str, payload: str, code: int, sign: int | None
 ) -> None:
@@ -134,10 +143,7 @@ def test_a_directory_of_another_token_runs_nothing(here: LocalTransport, tmp_pat
     assert start(directory).wait(20) == 75
     shutil.rmtree(directory)
     (tmp_path / "wrapper.sh").write_bytes(attempts.wrapper(str(directory), TOKEN))
-    assert (
-        subprocess.run(["sh", str(tmp_path / "wrapper.sh")], capture_output=True, check=False).returncode
-        == 74
-    )
+    assert subprocess.run(["sh", str(tmp_path / "wrapper.sh")], capture_output=True, check=False).returncode == 74
     assert runs(tmp_path) == 0
 
 
@@ -267,9 +273,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 200 kB."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], capture_output=True
-    )
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(disk)], capture_output=True)
     if mounted.returncode:
         pytest.skip("only root can mount a small file system")
     yield disk
