@@ -287,18 +287,26 @@ class Transfer(Daemon):
         target = errand.target
         folder, _, name = errand.path.rpartition("/")
         target.check()
-        if target.exists(
-            errand.path
-        ):  # we were killed between the rename and its commit, or the run was reset
+        if target.exists(errand.path):  # we were killed between the rename and its commit, or the run was reset
             try:
                 self._compare(errand, errand.path, manifest, work)
             except Differs as error:
                 self._suspect(errand, str(error))
                 raise
-            return
-        target.make(folder)
-        left = [f"{folder}/{n}" for n in target.listing(f".{name}.", folder) if _is_part(n, name)]
-        older = [part for part in left if part != errand.part]
+        else:
+            target.make(folder)
+            self._write(errand, self._parts(target, folder, name), manifest, work)
+        for part in self._parts(target, folder, name):
+            target.remove_part(part, work=work)
+
+    @staticmethod
+    def _parts(target: Storage, folder: str, name: str) -> list[str]:
+        """What broken off copies of the run have left."""
+        return [f"{folder}/{n}" for n in target.listing(f".{name}.", folder) if _is_part(n, name)]
+
+    def _write(self, errand: Errand, older: Sequence[str], manifest: Manifest, work: Work) -> None:
+        target = errand.target
+        older = [part for part in older if part != errand.part]
         target.pull(errand.source, errand.source_path, errand.part, older, work=work)
         target.fsync(errand.part, work=work)
         try:
@@ -309,8 +317,6 @@ class Transfer(Daemon):
             raise
         self._check_claim(errand)
         target.rename(errand.part, errand.path)
-        for part in older:
-            target.remove_part(part, work=work)
 
     def _suspect(self, errand: Errand, why: str) -> None:
         """A copy that counted as verified was read and differs."""
