@@ -51,9 +51,7 @@ diagrams: venv  ## the documentation's pictures of the statuses
 	@mkdir -p docs/pictures
 	@for table in runs jobs copies bundles inbox outbox; do \
 	    .venv/bin/ondeck states $$table >docs/pictures/$$table.txt && \
-	    .venv/bin/ondeck states $$table --dot >docs/pictures/$$table.dot && \
-	    dot -Tsvg -o docs/pictures/$$table.svg docs/pictures/$$table.dot && \
-	    rm docs/pictures/$$table.dot || exit 1; done
+	    .venv/bin/ondeck states $$table --svg docs/pictures/$$table.svg || exit 1; done
 
 clean:  ## takes away all that was made
 	@rm -rf .venv .demo-venv build dist .reports *.egg-info \

@@ -9,12 +9,12 @@ from datetime import timedelta
 from sqlalchemy import select, text
 
 from ..config import Config
-from ..db.clock import NOW, now_sql
+from ..db.clock import NOW
 from ..db.engine import Database
 from ..db.errors import LeaseLost
 from ..db.models import Bundle, Copy, Run
 from ..db.states import BundleStatus, CopyStatus, RunStatus
-from ..db.steps import Claim, advance, advance_one, claim, hold_on, look, release
+from ..db.steps import Claim, advance, advance_one, claim, due, hold_on, look, release, unheld
 from ..rules.gates import pause
 from ..rules.trouble import back_off
 from ..sites.errors import Machinery
@@ -24,6 +24,8 @@ from .base import Lane
 from .copies import load_manifest
 from .gathering import Gatherer
 from .places import Places
+
+_BATCH = 1000
 
 
 class BundleDiffers(Machinery):
@@ -54,10 +56,9 @@ class Archiver:
 
     def _take_up(self) -> Claim | None:
         """A bundle that somebody left half done."""
-        now = now_sql(self.db.dialect)
         statuses = (BundleStatus.WRITING, BundleStatus.WRITTEN)
         free = text(
-            f"storage = :storage AND status IN ('writing', 'written') AND (lease_until IS NULL OR lease_until <= {now})"
+            f"storage = :storage AND status IN ('writing', 'written') AND {unheld(self.db.dialect)}"
         )
         with self.db.read() as session:
             if session.execute(select(Bundle.id).where(free), {"storage": self.storage}).first() is None:
@@ -220,33 +221,22 @@ class Archiver:
 
     def archived(self, lane: Lane) -> int:
         """Runs are archived when every copy that is wanted in an archive is verified; returns how many."""
-        query = text(
-            "SELECT r.id FROM runs r WHERE r.status = 'processed' AND r.to_archive IS TRUE"
-            f" AND (r.lease_until IS NULL OR r.lease_until <= {now_sql(self.db.dialect)})"
-            " AND EXISTS (SELECT 1 FROM copies c WHERE c.run_id = r.id AND c.form = 'bundled' AND c.wanted"
-            "             AND c.status = 'verified' AND c.storage = :storage)"
-            " AND NOT EXISTS (SELECT 1 FROM copies c WHERE c.run_id = r.id AND c.form = 'bundled' AND c.wanted"
-            "                 AND c.status <> 'verified') ORDER BY r.id LIMIT 1000"
+        whole = (
+            "to_archive IS TRUE AND EXISTS (SELECT 1 FROM copies c WHERE c.run_id = runs.id AND c.form = 'bundled'"
+            " AND c.wanted AND c.status = 'verified' AND c.storage = :storage)"
+            " AND NOT EXISTS (SELECT 1 FROM copies c WHERE c.run_id = runs.id AND c.form = 'bundled' AND c.wanted"
+            " AND c.status <> 'verified')"
         )
+        query = f"SELECT 1 FROM runs WHERE status = 'processed' AND {due(self.db.dialect)} AND {whole} LIMIT 1"
         with self.db.read() as session:
-            ids = list(session.scalars(query, {"storage": self.storage}))
-        if not ids:
-            return 0
-        listed = ", ".join(str(i) for i in ids)
+            if session.execute(text(query), {"storage": self.storage}).first() is None:
+                return 0
+        words = "every copy wanted in the archive is verified"
         with self.db.write() as session:
-            claims = claim(session, Run, RunStatus.PROCESSED, len(ids), lease=self.lease, where=f"id IN ({listed})")
-            still = set(
-                session.scalars(
-                    text(query.text.replace("r.lease_until IS NULL OR", "TRUE OR")), {"storage": self.storage}
-                )
+            claims = claim(
+                session, Run, RunStatus.PROCESSED, _BATCH, lease=self.lease, where=whole, storage=self.storage
             )
-            moved = advance(
-                session,
-                [c for c in claims if c.id in still],
-                RunStatus.ARCHIVED,
-                "every copy wanted in the archive is verified",
-            )
-            release(session, [c for c in claims if c.id not in still])
+            moved = advance(session, claims, RunStatus.ARCHIVED, words)
         if moved:
             lane.log.info("runs archived", extra={"runs": len(moved)})
         return len(moved)

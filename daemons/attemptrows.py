@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 from ..config import Config
 from ..config.sites import Batch
-from ..db.clock import now_sql
 from ..db.engine import Database
 from ..db.models import Attempt, Job, Run
+from ..db.steps import unheld
 from ..db.tables import StorageState
 from ..sites.attempts import Place
 from .places import NotInitialised
@@ -70,8 +70,7 @@ def open_attempts(
     if ids is not None:
         query = query.where(Attempt.id.in_(ids))
     if not held:
-        now = now_sql(session.get_bind().dialect.name)
-        query = query.where(text(f"(jobs.lease_until IS NULL OR jobs.lease_until <= {now})"))
+        query = query.where(text(unheld(session.get_bind().dialect.name, "jobs")))
     return [OpenAttempt(*row) for row in session.execute(query)]
 
 

@@ -58,7 +58,7 @@ class Lane:
                 self._works.remove(work)
 
     def keep(self, work: Work, claims: Sequence[Claim]) -> None:
-        """Keep other claims for `work`: after a step that raised their epoch. (Rows that are done leave by themselves.)"""
+        """Keep other claims for `work`: after a step that raised their epoch. (Rows that are done leave unasked.)"""
         if self._keeper is not None:
             self._keeper.keep(work, claims)
 

@@ -24,7 +24,7 @@ from ..db.engine import Database
 from ..db.errors import DatabaseError
 from ..db.models import Transition
 from ..db.tables import DaemonBeat
-from .identity import Identity
+from .identity import Identity, boot_id
 from .leases import release_own
 from .logs import redact
 
@@ -32,27 +32,40 @@ log = logging.getLogger(__name__)
 
 
 class LocalBeat(NamedTuple):
-    """A local heartbeat as it was read: whose it is, when (seconds since 1970), and all that stands in it."""
+    """A local heartbeat as it was read.
+
+    `at`: seconds since 1970; `uptime`: since that boot; `highest`: the highest transition seen; `content`: all of it.
+    """
 
     identity: Identity
     at: float
+    uptime: float
     stopped_at: float | None
     highest: int
     content: dict[str, Any]
+
+    @property
+    def age(self) -> float:
+        """Seconds since it was written; on the same boot by a clock that nobody sets."""
+        if self.identity.here and self.identity.boot_id == boot_id():
+            return max(0.0, uptime() - self.uptime)
+        return max(0.0, time.time() - self.at)
+
+
+def uptime() -> float:
+    """Seconds since boot."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 def read(path: Path) -> LocalBeat | None:
     """The local heartbeat; None when there is no whole one."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        identity = Identity(
-            int(content["pid"]), str(content["host"]), str(content["boot_id"]), int(content["start_ticks"])
-        )
+        who = Identity(int(content["pid"]), str(content["host"]), str(content["boot_id"]), int(content["start_ticks"]))
         stopped = content.get("stopped_at")
-        return LocalBeat(
-            identity, float(content["at"]), stopped and float(stopped), int(content.get("highest") or 0), content
-        )
-    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        times = (float(content["at"]), float(content["uptime"]), stopped and float(stopped))
+        return LocalBeat(who, *times, int(content.get("highest") or 0), content)
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 
 
@@ -101,7 +114,7 @@ class Heart:
             thread.start()
 
     def stop(self, patience: float = 3.0) -> None:
-        """Say that the daemon has stopped, in the file and, if the database answers within `patience` seconds, in the row.
+        """Say that the daemon has stopped: in the file, and in the row if the database answers within `patience` s.
 
         What the process still holds is given back with it.
         """
@@ -121,6 +134,7 @@ class Heart:
             "name": self.name,
             **self.identity._asdict(),
             "at": time.time(),
+            "uptime": uptime(),
             "started_at": self._started,
             "stopped_at": time.time() if stopped else None,
             "version": __version__,

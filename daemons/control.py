@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -89,7 +88,8 @@ class Control:
         found = self._find()
         if not found.live and found.elsewhere and not found.elsewhere_gone:
             self.complain(
-                f"{self.name} runs on {found.elsewhere.host} (pid {found.elsewhere.pid}), not on {this_host()}: stop it there"
+                f"{self.name} runs on {found.elsewhere.host} (pid {found.elsewhere.pid}), not on {this_host()}: "
+                "stop it there"
             )
             return 1
         if not found.live:
@@ -148,7 +148,7 @@ class Control:
             )
         if not found.live:
             ended = local is None or local.stopped_at is not None
-            seen = _age(local) if local else None
+            seen = local.age if local else None
             return Status(
                 self.name, "stopped" if ended else "dead", None, None, None, seen, {}, row.last_error if row else None
             )
@@ -164,7 +164,7 @@ class Control:
             if row
             else None
         )
-        age = _age(mine) if mine else row.age if row else None
+        age = mine.age if mine else row.age if row else None
         troubled = "; ".join(f"{lane}: {seen['error']}" for lane, seen in lanes.items() if seen.get("error"))
         error = (mine and mine.content.get("db") and f"database: {mine.content['db']}") or troubled or None
         return Status(
@@ -175,7 +175,7 @@ class Control:
         """Whether its heartbeat, the local file first, is young enough: 3 beats and a margin."""
         limit = 3 * found.heartbeat + 5.0
         if found.local and found.local.identity in found.live:
-            return _age(found.local) <= limit
+            return found.local.age <= limit
         if found.row and found.row.identity in found.live:
             return found.row.age <= limit
         return False
@@ -234,10 +234,6 @@ def _nothing(_: str) -> None:
     return
 
 
-def _age(local: beat.LocalBeat) -> float:
-    return max(0.0, time.time() - local.at)
-
-
 def _other(name: str, row: Row) -> Status:
     return Status(
         name, "elsewhere", row.identity.pid, row.identity.host, row.started_at, row.age, row.lanes, row.last_error
@@ -247,14 +243,16 @@ def _other(name: str, row: Row) -> Status:
 def _how_it_died(found: Found) -> str:
     """In words; empty when it did not die but was stopped, or never ran here."""
     if found.live:
-        age = _age(found.local) if found.local else found.row.age if found.row else None
+        age = found.local.age if found.local else found.row.age if found.row else None
         since = f"since {timedelta(seconds=round(age))}" if age is not None else "for long"
         return f"(pid {found.live[0].pid}) had not beaten {since} and was stopped"
     if found.local and found.local.identity.here and found.local.stopped_at is None:
-        return f"(pid {found.local.identity.pid}) had died, its last heartbeat was {timedelta(seconds=round(_age(found.local)))} ago"
-    if found.local is None and found.row and not found.row.stopped:
-        return f"(pid {found.row.identity.pid}) had died, its last heartbeat was {timedelta(seconds=round(found.row.age))} ago"
-    return ""
+        who, age = found.local.identity, found.local.age
+    elif found.local is None and found.row and not found.row.stopped:
+        who, age = found.row.identity, found.row.age
+    else:
+        return ""
+    return f"(pid {who.pid}) had died, its last heartbeat was {timedelta(seconds=round(age))} ago"
 
 
 def _sizes(*paths: Path) -> dict[Path, int]:

@@ -12,11 +12,11 @@ from sqlalchemy.orm import Session
 from ..config import Config
 from ..config.errors import OndeckError
 from ..config.units import format_size
-from ..db.clock import NOW, database_time, now_sql
+from ..db.clock import NOW, database_time
 from ..db.engine import Database
 from ..db.models import Bundle, Copy, Run
 from ..db.states import CopyStatus, RunStatus
-from ..db.steps import Claim, advance, claim
+from ..db.steps import Claim, advance, claim, due
 from ..rules.gates import pause
 from ..rules.messages import post
 from ..rules.probes import record
@@ -169,7 +169,6 @@ class DiskMonitor(Daemon):
         return found
 
     def _verified(self, session: Session, storage: str, *conditions: object) -> list[tuple[Copy, Run]]:
-        now = now_sql(self.db.dialect)
         rows = session.execute(
             select(Copy, Run)
             .join(Run, Run.id == Copy.run_id)
@@ -179,8 +178,7 @@ class DiskMonitor(Daemon):
                 Copy.wanted,
                 Copy.job_id.is_(None),
                 Copy.form == "plain",
-                text(f"(copies.not_before IS NULL OR copies.not_before <= {now})"),
-                text(f"(copies.lease_until IS NULL OR copies.lease_until <= {now})"),
+                text(due(self.db.dialect, "copies")),
                 *conditions,  # type: ignore[arg-type]
             )
             .order_by(Run.id)
@@ -226,13 +224,11 @@ class DiskMonitor(Daemon):
 
     def _look_at_suspects(self, lane: Lane, places: Places) -> int:
         """A suspect copy is read again: it may be whole after all (a disk was away); else a person is told."""
-        now = now_sql(self.db.dialect)
-        due = f"(not_before IS NULL OR not_before <= {now}) AND (lease_until IS NULL OR lease_until <= {now})"
         with self.db.read() as session:
             ids = session.scalars(
                 select(Copy.id)
                 .where(
-                    text(f"status IN ('writing', 'suspect', 'deleting') AND {due}"),
+                    text(f"status IN ('writing', 'suspect', 'deleting') AND {due(self.db.dialect)}"),
                     Copy.storage == lane.name,
                     Copy.status == CopyStatus.SUSPECT,
                     Copy.form == "plain",

@@ -70,14 +70,14 @@ class Follower:
     def _our_turn(self, lane: Lane) -> bool:
         """Whether nobody has asked within the pause between two questions; if so, it is written down that we do."""
         seconds, dialect = self.pause.total_seconds(), self.db.dialect
+        now = now_sql(dialect)
         lane.again(seconds)
         with self.db.write() as session:
             insert_new(session, Site, [{"name": self.site}], ["name"])
             turn = session.execute(
                 text(
-                    f"UPDATE sites SET polled_at = {now_sql(dialect)} WHERE name = :site"
-                    f" AND (polled_at IS NULL OR polled_at <= {later_sql(dialect, 'ago')} OR polled_at > {now_sql(dialect)})"
-                    " RETURNING name"
+                    f"UPDATE sites SET polled_at = {now} WHERE name = :site AND (polled_at IS NULL"
+                    f" OR polled_at <= {later_sql(dialect, 'ago')} OR polled_at > {now}) RETURNING name"
                 ),
                 {"site": self.site, "ago": -seconds},
             ).first()

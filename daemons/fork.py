@@ -119,7 +119,7 @@ def _answer(fd: int, deadline: float) -> Answer:
     while not data.endswith(b"\n"):
         readable, _, _ = select.select([fd], [], [], max(0.0, deadline - time.monotonic()))
         if not readable:
-            return Answer(None, "it has not beaten in time")
+            return Answer(None, "it has not beaten in time (it may still come: see status)")
         piece = os.read(fd, 65536)
         if not piece:
             return Answer(None, "it died")

@@ -31,7 +31,7 @@ class NotStarted(OndeckError):
 
 
 class Row(NamedTuple):
-    """An instance as its row in the database tells of it. `age`: seconds since its last beat, by the database's clock."""
+    """An instance as its row tells of it. `age`: seconds since its last beat, by the database's clock."""
 
     identity: Identity
     state_dir: str

@@ -11,12 +11,11 @@ from sqlalchemy.orm import Session
 from ..config.errors import OndeckError
 from ..config.listeners import Listener
 from ..config.modules import Module
-from ..db.clock import now_sql
 from ..db.errors import LeaseLost
 from ..db.insert import born, insert_new
 from ..db.models import Job, Run
 from ..db.states import JobStatus, RunStatus
-from ..db.steps import Claim, advance, advance_one, claim, hold_on, release
+from ..db.steps import Claim, advance, advance_one, claim, due, hold_on, release
 from ..rules.gates import job_gates
 from ..sites.render import Renderer
 from .base import Daemon, Lane
@@ -95,10 +94,9 @@ class JobOrganizer(Daemon):
         return len(claims)
 
     def _waiting(self, session: Session) -> bool:
-        now = now_sql(self.db.dialect)
         query = (
             "SELECT 1 FROM runs WHERE status = 'ondeck' AND listener IS NOT NULL"
-            f" AND (lease_until IS NULL OR lease_until <= {now}) AND (not_before IS NULL OR not_before <= {now}) LIMIT 1"
+            f" AND {due(self.db.dialect)} LIMIT 1"
         )
         return session.execute(text(query)).first() is not None
 

@@ -40,7 +40,7 @@ class _Held:
 
 
 class Keeper:
-    """Renews the leases of all works of a daemon. `lease` and `stall` are asked for at each look (a reload may change them)."""
+    """Renews the leases of all works of a daemon. `lease` and `stall` are asked for at each look."""
 
     def __init__(self, db: Database, lease: Callable[[], timedelta], stall: Callable[[], timedelta]) -> None:
         self.db, self.lease, self.stall = db, lease, stall

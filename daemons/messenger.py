@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import select, text
 
 from ..config.plugins import find
-from ..db.clock import NOW, now_sql
+from ..db.clock import NOW
 from ..db.states import OutboxStatus
-from ..db.steps import Claim, advance, claim
+from ..db.steps import Claim, advance, claim, due
 from ..db.tables import Outbox
 from ..rules.trouble import back_off
 from ..sinks import Message, Sink, SinkAway, SinkRefused
@@ -64,10 +64,9 @@ class Messenger(Daemon):
                 yield f"send to {lane.name}: {message.subject}"
 
     def _due(self, session: object, sink: str) -> bool:
-        now = now_sql(self.db.dialect)
         query = (
             f"SELECT 1 FROM outbox WHERE status IN ('queued', 'sending') AND {_OLDEST}"
-            f" AND (lease_until IS NULL OR lease_until <= {now}) AND (not_before IS NULL OR not_before <= {now}) LIMIT 1"
+            f" AND {due(self.db.dialect)} LIMIT 1"
         )
         return session.execute(text(query), {"sink": sink}).first() is not None  # type: ignore[attr-defined]
 

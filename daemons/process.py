@@ -72,7 +72,8 @@ class Process(Daemon):
                     .order_by(text("number DESC"))
                     .limit(1)
                 )
-                yield f"submit {run.name} {job.module} in {job_directory(self.config, job, run)}/{(last or 0) + 1}\n{job.options}"
+                folder = f"{job_directory(self.config, job, run)}/{(last or 0) + 1}"
+                yield f"submit {run.name} {job.module} in {folder}\n{job.options}"
 
     def _system(self, site: str) -> BatchSystem:
         batch = batch_of(self.config, site)

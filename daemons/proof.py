@@ -68,7 +68,7 @@ class Proof:
         """As many other copies as the rule asks for; raises NoProof when there are not enough."""
         listener = self.config.listeners.get(run.listener or "")
         minimum = listener.min_copies if listener else 1
-        uuids = dict(session.execute(select(StorageState.name, StorageState.uuid)).tuples().all())
+        uuids = {name: uuid for name, uuid in session.execute(select(StorageState.name, StorageState.uuid))}  # noqa: C416
         daq = {s.storage for s in self.config.sources.values()}
         seen = {uuids.get(copy.storage)}
         found: list[Copy] = []

@@ -17,11 +17,11 @@ from sqlalchemy import select, text
 
 from ..config import Config
 from ..db.actor import actor
-from ..db.clock import database_time, now_sql
+from ..db.clock import database_time
 from ..db.engine import Database
 from ..db.models import Copy, Pin, Receipt, Run
 from ..db.states import CopyStatus
-from ..db.steps import Claim, advance, advance_one, claim, hold_on, look, release
+from ..db.steps import Claim, advance, advance_one, claim, hold_on, look, release, unheld
 from ..rules.messages import post
 from ..sites.errors import Machinery, Refused
 from ..sites.storage import Manifest, Storage
@@ -53,15 +53,14 @@ class Remover:
 
     def take_up(self, lane: Lane, places: Places) -> int:
         """Finish or undo what somebody left half done here; returns how many copies."""
-        now = now_sql(self.db.dialect)
-        free = f"(copies.lease_until IS NULL OR copies.lease_until <= {now})"
+        nobody = text(unheld(self.db.dialect, "copies"))
         with self.db.read() as session:
             deleting = session.scalars(
                 select(Copy.id).where(
                     text("copies.status IN ('writing', 'suspect', 'deleting')"),
                     Copy.storage == self.storage,
                     Copy.status == CopyStatus.DELETING,
-                    text(free),
+                    nobody,
                 )
             ).all()
             opened = session.scalars(
@@ -71,7 +70,7 @@ class Remover:
                     text("receipts.closed_at IS NULL"),
                     Copy.storage == self.storage,
                     Copy.status == CopyStatus.VERIFIED,
-                    text(free),
+                    nobody,
                 )
             ).all()
         done = 0

@@ -123,6 +123,7 @@ class Runner:
                     self._add(name)
                 self.keeper.start()
                 log.info("started", extra={"pid": os.getpid(), "lanes": ", ".join(self._loops) or "none"})
+                self.heart.write_file()  # with its lanes: who looks at once sees them
                 started(self.heart.db_error)
                 while self.ended is None:
                     self._heed(self.signals.wait(60.0))

@@ -15,12 +15,12 @@ from sqlalchemy.orm import Session
 
 from ..config import Config
 from ..db.actor import actor
-from ..db.clock import database_time, now_sql
+from ..db.clock import database_time
 from ..db.engine import Database
 from ..db.insert import insert_new
 from ..db.models import Attempt, Job, Run
 from ..db.states import JobStatus
-from ..db.steps import Claim, advance, advance_one, claim, release
+from ..db.steps import Claim, advance, advance_one, claim, due, release
 from ..db.tables import Site
 from ..rules.gates import free_slots, job_gates, pause
 from ..sites.attempts import Place, Preparation, Prepared, make_token, prepare, revoke, token_prefix
@@ -72,12 +72,11 @@ class Submitter:
 
     def candidates(self, session: Session, limit: int) -> list[tuple[int, int]]:
         """(job, run) of new jobs that are due, in the order in which they are to be submitted."""
-        now = now_sql(self.db.dialect)
         rows = session.execute(
             text(
                 "SELECT j.id, j.run_id FROM jobs j JOIN runs r ON r.id = j.run_id"
-                f" WHERE j.status = 'new' AND j.site = :site AND (j.lease_until IS NULL OR j.lease_until <= {now})"
-                f" AND (j.not_before IS NULL OR j.not_before <= {now}) AND r.status = 'processing' AND r.wanted = ''"
+                f" WHERE j.status = 'new' AND j.site = :site AND {due(self.db.dialect, 'j')}"
+                f" AND r.status = 'processing' AND r.wanted = ''"
                 " ORDER BY j.priority DESC, j.id LIMIT :limit"
             ),
             {"site": self.site, "limit": limit},

@@ -11,13 +11,12 @@ from sqlalchemy.orm import Session
 
 from ..config import Config
 from ..config.listeners import Listener
-from ..db.clock import now_sql
 from ..db.engine import Database
 from ..db.errors import LeaseLost
 from ..db.insert import born
 from ..db.models import Copy, Run
 from ..db.states import CopyStatus, RunStatus
-from ..db.steps import Claim, advance, advance_one, claim, hold_on, look, release
+from ..db.steps import Claim, advance, advance_one, claim, due, hold_on, look, release
 from ..rules.gates import Closed, first_closed, pause, space
 from ..rules.trouble import back_off
 from ..sites.errors import Machinery, Refused
@@ -133,17 +132,13 @@ class Transfer(Daemon):
 
     def _waiting(self, session: Session, storage: str) -> Sequence[Run]:
         """Runs of this lane that nobody works on, those first whose copy was broken off."""
-        due = text(
-            f"(lease_until IS NULL OR lease_until <= {now_sql(self.db.dialect)})"
-            f" AND (not_before IS NULL OR not_before <= {now_sql(self.db.dialect)})"
-        )
+
         runs: list[Run] = []
         for status in (RunStatus.TRANSFERRING, RunStatus.ACQUIRED):
             runs += session.scalars(
                 select(Run)
                 .where(
-                    text(f"status = '{status}'"),
-                    due,
+                    text(f"status = '{status}' AND {due(self.db.dialect)}"),
                     Run.listener.is_not(None),
                     Run.source.in_(self._sources(storage)),
                 )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 from sqlalchemy import JSON, BigInteger, CheckConstraint, Index, Integer, MetaData, Text, text
 from sqlalchemy.dialects.postgresql import JSONB
@@ -30,7 +31,7 @@ class Base(DeclarativeBase):
             "pk": "%(table_name)s_pkey",
         }
     )
-    type_annotation_map = {
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
         int: Key,
         str: Text,
         datetime: UTCDateTime,
@@ -42,6 +43,30 @@ class Base(DeclarativeBase):
 def one_of(name: str, column: str, words: tuple[str, ...]) -> CheckConstraint:
     """A constraint: `column` is one of `words`."""
     return CheckConstraint(f"{column} IN ({', '.join(repr(str(w)) for w in words)})", name=name)
+
+
+def as_typed(
+    texts: Iterable[str], numbers: Iterable[str], times: Iterable[str], documents: Mapping[str, str]
+) -> tuple[CheckConstraint, ...]:
+    """Constraints: the columns hold what their types say (`documents`: column → JSON's object or array).
+
+    SQLite takes anything in any column, and one such row, typed by hand or by a DAQ, would stop all who read it.
+    """
+    sqlite = {
+        **{f"{c}_text": f"typeof({c}) = 'text'" for c in texts},
+        **{f"{c}_whole_number": f"typeof({c}) IN ('integer', 'null')" for c in numbers},
+        **{
+            f"{c}_time": f"{c} IS NULL OR {c} GLOB '????-??-??*' AND date(substr({c}, 1, 10)) = substr({c}, 1, 10)"
+            f" AND julianday({c}) IS NOT NULL"
+            for c in times
+        },
+        **{f"{c}_{kind}": f"json_valid({c}) AND json_type({c}) = '{kind}'" for c, kind in documents.items()},
+    }
+    postgresql = {f"{c}_{kind}": f"jsonb_typeof({c}) = '{kind}'" for c, kind in documents.items()}
+    return (
+        *(CheckConstraint(sql, name=name).ddl_if(dialect="sqlite") for name, sql in sqlite.items()),
+        *(CheckConstraint(sql, name=name).ddl_if(dialect="postgresql") for name, sql in postgresql.items()),
+    )
 
 
 def waiting_in_line(table: str, status: str, *before: str) -> Index:
@@ -86,7 +111,8 @@ class Worked:
     def __table_args__(cls) -> tuple[Any, ...]:
         table: str = cls.__tablename__  # type: ignore[attr-defined]
         extra: tuple[Any, ...] = getattr(cls, "constraints", ())
-        return (one_of("status_known", "status", STATUSES[table]), *extra)
+        numbers: dict[str, Any] = {"sqlite_autoincrement": True}  # none is given twice: histories hang on them
+        return (one_of("status_known", "status", STATUSES[table]), *extra, numbers)
 
 
 class Created:

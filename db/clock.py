@@ -18,7 +18,6 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
 from sqlalchemy.types import TypeDecorator, TypeEngine
 
-FORMAT = "%Y-%m-%d %H:%M:%S.%f"
 NOW: Final = object()
 """Stands for the database's time among the columns that `steps.advance` sets."""
 
@@ -43,19 +42,20 @@ class UTCDateTime(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:
         """Python to database; a naive time is an error of the caller."""
-        if value is None or dialect.name == "postgresql":
-            return value
-        if value.tzinfo is None:
-            raise ValueError(f"a time without zone: {value!r}")
-        return value.astimezone(UTC).strftime(FORMAT)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        """Database to Python, aware, in UTC."""
         if value is None:
             return None
-        if isinstance(value, datetime):
-            return value.astimezone(UTC)
-        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+        if value.tzinfo is None:
+            raise ValueError(f"a time without zone: {value!r}")
+        if dialect.name == "postgresql":
+            return value
+        return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")  # years have four digits
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Database to Python, aware, in UTC. A text that was typed by hand may say its zone."""
+        if value is None:
+            return None
+        when = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        return when.replace(tzinfo=UTC) if when.tzinfo is None else when.astimezone(UTC)
 
 
 class now(FunctionElement[datetime]):  # noqa: N801 - reads like SQL's now()

@@ -10,7 +10,8 @@ class DatabaseError(OndeckError):
 
 
 class NetworkFileSystem(DatabaseError):
-    """The SQLite database {path} lies on {kind}, a network file system, where locks can't be trusted: put it on a local disk, or use PostgreSQL (postgresql://…)."""
+    """The SQLite database {path} lies on {kind}, a network file system, where
+    locks can't be trusted: put it on a local disk, or use PostgreSQL (postgresql://…)."""
 
 
 class UnsupportedDatabase(DatabaseError):
@@ -22,7 +23,8 @@ class NoSchema(DatabaseError):
 
 
 class OtherSchema(DatabaseError):
-    """The database {url} has schema {found}, this version of ondeck needs {needed}: upgrade it with `alterdb`, or use the version of ondeck that made it."""
+    """The database {url} has schema {found}, this version of ondeck needs {needed}:
+    upgrade it with `alterdb`, or use the version of ondeck that made it."""
 
 
 class LeaseLost(DatabaseError):

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 from sqlalchemy import ForeignKey, Index, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from .base import Base, Created, Worked, one_of, waiting_in_line
+from .base import Base, Created, Worked, as_typed, one_of, waiting_in_line
 from .states import JobStatus, RunStatus
 
 
@@ -42,6 +42,12 @@ class Run(Worked, Created, Base):
     constraints: ClassVar[tuple[Any, ...]] = (
         UniqueConstraint("source", "name"),
         one_of("wanted_known", "wanted", ("", "cancel")),
+        *as_typed(
+            ("source", "name", "run_type"),
+            ("number", "events", "nbytes", "priority"),
+            ("started_at", "stopped_at"),
+            {"params": "object", "tags": "array"},
+        ),
         Index("runs_number", "number"),
         Index("runs_name", "name"),
         *(

@@ -43,6 +43,18 @@ def clean(words: str, length: int = REASON_LENGTH) -> str:
     return f"{words[:half]} ... {words[-half:]}"
 
 
+def unheld(dialect: str, table: str = "") -> str:
+    """SQL: nobody works on the row (of `table`, when the statement needs its name)."""
+    dot = f"{table}." if table else ""
+    return f"({dot}lease_until IS NULL OR {dot}lease_until <= {now_sql(dialect)})"
+
+
+def due(dialect: str, table: str = "") -> str:
+    """SQL: nobody works on the row, and it may be tried again."""
+    dot = f"{table}." if table else ""
+    return f"({unheld(dialect, table)} AND ({dot}not_before IS NULL OR {dot}not_before <= {now_sql(dialect)}))"
+
+
 def claim(
     session: Session,
     model: type[Worked],
@@ -60,16 +72,17 @@ def claim(
     claiming at this moment are passed over.
     """
     table, dialect = _table(model), session.get_bind().dialect.name
-    now, skip = now_sql(dialect), " FOR UPDATE SKIP LOCKED" if dialect == "postgresql" else ""
+    skip = " FOR UPDATE SKIP LOCKED" if dialect == "postgresql" else ""
     name = table.name
     picked = (
-        f"SELECT id FROM {name} WHERE status = '{status}' AND (lease_until IS NULL OR lease_until <= {now})"
-        f" AND (not_before IS NULL OR not_before <= {now}){' AND (' + where + ')' if where else ''}"
+        f"SELECT id FROM {name} WHERE status = '{status}' AND {due(dialect)}"
+        f"{' AND (' + where + ')' if where else ''}"
         f" ORDER BY priority DESC, id LIMIT :limit{skip}"
     )
     changes = f"epoch = epoch + 1, lease_until = {later_sql(dialect, 'lease')}, leased_by = :actor"
     if dialect == "postgresql":
-        sql = f"WITH picked AS MATERIALIZED ({picked}) UPDATE {name} SET {changes} FROM picked WHERE {name}.id = picked.id"
+        update = f"UPDATE {name} SET {changes} FROM picked WHERE {name}.id = picked.id"
+        sql = f"WITH picked AS MATERIALIZED ({picked}) {update}"
     else:
         sql = f"UPDATE {name} SET {changes} WHERE id IN ({picked})"
     rows = session.execute(
@@ -108,7 +121,8 @@ def advance(
     A compare-and-set on id, status and epoch: who has been overtaken is not among those returned. `to` may be the
     status they have: then the history alone grows. `keep` keeps the lease for further work, else it ends;
     `fence` raises the epoch, so that a holder elsewhere is shut out (verbs); `delay` sets `not_before` that long
-    from now; `columns` are further columns to set (`clock.NOW` sets the database's time). Raises the database's error when the step is illegal.
+    from now; `columns` are further columns to set (`clock.NOW` sets the database's time). Raises the database's
+    error when the step is illegal.
     """
     moved: list[Claim] = []
     for (name, status), group in groupby(sorted(claims), key=lambda c: (c.table, c.status)):

@@ -99,6 +99,9 @@ class Inbox(Worked, Created, Base):
     )
 
 
+_UNSENT = text("status IN ('queued', 'sending')")
+
+
 class Outbox(Worked, Created, Base):
     """A message to the outside, in order within its `stream`; `sink` names who delivers it."""
 
@@ -111,7 +114,7 @@ class Outbox(Worked, Created, Base):
     key: Mapped[str | None] = mapped_column(unique=True)
     sent_at: Mapped[datetime | None]
     constraints: ClassVar[tuple[Any, ...]] = (
-        Index("outbox_stream", "sink", "stream", "id"),
+        Index("outbox_waiting", "sink", "stream", "id", postgresql_where=_UNSENT, sqlite_where=_UNSENT),
         waiting_in_line("outbox", "queued", "sink"),
         waiting_in_line("outbox", "sending", "sink"),
     )

@@ -3,8 +3,8 @@
 For each table with a status: one trigger refuses an illegal step, also one typed by hand in psql or sqlite3, and one
 writes the transition, also of a birth and of a verb that moves no status (then `steps` rose). A step whose
 `steps` did not rise was typed by hand, and its transition says so. On PostgreSQL the history is written a statement
-at a time from transition tables, and listeners are notified. Besides: transitions can't be changed or deleted, and
-a witness that an open receipt pins can't be made unwanted.
+at a time from transition tables, and listeners are notified. Besides: transitions can't be changed or deleted, a row
+keeps the id on which its history hangs, and a witness that an open receipt pins can't be made unwanted.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ CHANNEL = "ondeck"
 """PostgreSQL's notification channel."""
 
 _BY_HAND = "'by hand'"
+_KEPT = "a row keeps its id: its history hangs on it"
 
 
 def statements(dialect: str) -> list[str]:
@@ -65,6 +66,10 @@ def _sqlite(legal: dict[str, tuple[Step, ...]]) -> list[str]:
             f"    CASE WHEN NEW.steps > OLD.steps THEN coalesce(NEW.actor, {_BY_HAND}) ELSE {_BY_HAND} END,\n"
             "    CASE WHEN NEW.steps > OLD.steps THEN NEW.reason END);\nEND"
         )
+        out.append(
+            f"CREATE TRIGGER {table}_id BEFORE UPDATE OF id ON {table} WHEN OLD.id <> NEW.id\n"
+            f"BEGIN\n  SELECT RAISE(ABORT, '{_KEPT}');\nEND"
+        )
     for verb in ("UPDATE", "DELETE"):
         out.append(
             f"CREATE TRIGGER transitions_no_{verb.lower()} BEFORE {verb} ON transitions\n"
@@ -105,6 +110,7 @@ def _postgresql(legal: dict[str, tuple[Step, ...]]) -> list[str]:
             "  FROM new_rows n JOIN old_rows o ON o.id = n.id\n"
             f"  WHERE o.status <> n.status OR n.steps > o.steps ORDER BY n.id;\n{notify}",
         ),
+        _function("ondeck_id", f"  RAISE EXCEPTION '{_KEPT}' USING ERRCODE = 'check_violation';"),
         _function("ondeck_append_only", "  RAISE EXCEPTION 'the history is append-only';"),
         _function(
             "ondeck_pinned",
@@ -135,6 +141,10 @@ def _postgresql(legal: dict[str, tuple[Step, ...]]) -> list[str]:
             f"CREATE TRIGGER {table}_history AFTER UPDATE ON {table}"
             " REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows\n"
             "  FOR EACH STATEMENT EXECUTE FUNCTION ondeck_history()"
+        )
+        out.append(
+            f"CREATE TRIGGER {table}_id BEFORE UPDATE OF id ON {table} FOR EACH ROW\n"
+            "  WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION ondeck_id()"
         )
     out.append(
         "CREATE TRIGGER transitions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON transitions\n"

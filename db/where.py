@@ -39,7 +39,9 @@ def word(copies: Iterable[CopyFacts]) -> str:
         return "restoring" if whole and set(whole) == {TAPE} and DAQ not in writing else "copying"
     if TAPE in writing:
         return "archiving"
-    if any(status == CopyStatus.DELETING or (status == CopyStatus.VERIFIED and not wanted) for _, status, wanted in there):
+    if any(
+        status == CopyStatus.DELETING or (status == CopyStatus.VERIFIED and not wanted) for _, status, wanted in there
+    ):
         return "removing"
     places = [place for place in (DISK, TAPE) if place in whole]
     if places:
@@ -52,7 +54,9 @@ def word(copies: Iterable[CopyFacts]) -> str:
 def data_words(session: Session, run_ids: Sequence[int], places: Mapping[str, str]) -> dict[int, str]:
     """Run's id → where its raw data are. One query; `places` as `place_words` gives them."""
     rows = session.execute(
-        select(Copy.run_id, Copy.storage, Copy.status, Copy.wanted).where(Copy.run_id.in_(run_ids), Copy.job_id.is_(None))
+        select(Copy.run_id, Copy.storage, Copy.status, Copy.wanted).where(
+            Copy.run_id.in_(run_ids), Copy.job_id.is_(None)
+        )
     )
     copies: dict[int, list[CopyFacts]] = {run_id: [] for run_id in run_ids}
     for run_id, storage, status, wanted in rows:

@@ -4,7 +4,7 @@
 
 SQLITE = [
     """CREATE TABLE bundles (
-    id INTEGER NOT NULL,
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     storage TEXT NOT NULL,
     path TEXT,
     nbytes INTEGER,
@@ -24,7 +24,6 @@ SQLITE = [
     actor TEXT,
     steps INTEGER DEFAULT 0 NOT NULL,
     created_at TEXT DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now') || '000') NOT NULL,
-    CONSTRAINT bundles_pkey PRIMARY KEY (id),
     CONSTRAINT bundles_status_known CHECK (status IN ('open', 'writing', 'written', 'verified'))
 )""",
     """CREATE INDEX bundles_unfinished ON bundles (storage, status, id) WHERE status <> 'verified'""",
@@ -59,7 +58,7 @@ SQLITE = [
     CONSTRAINT daemons_name_host_state_dir_key UNIQUE (name, host, state_dir)
 )""",
     """CREATE TABLE inbox (
-    id INTEGER NOT NULL,
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     topic TEXT NOT NULL,
     sha256 TEXT NOT NULL,
     body BLOB NOT NULL,
@@ -77,7 +76,6 @@ SQLITE = [
     actor TEXT,
     steps INTEGER DEFAULT 0 NOT NULL,
     created_at TEXT DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now') || '000') NOT NULL,
-    CONSTRAINT inbox_pkey PRIMARY KEY (id),
     CONSTRAINT inbox_topic_sha256_key UNIQUE (topic, sha256),
     CONSTRAINT inbox_status_known CHECK (status IN ('new', 'done', 'ignored'))
 )""",
@@ -90,7 +88,7 @@ SQLITE = [
     CONSTRAINT manifests_pkey PRIMARY KEY (digest)
 )""",
     """CREATE TABLE outbox (
-    id INTEGER NOT NULL,
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     stream TEXT NOT NULL,
     sink TEXT NOT NULL,
     subject TEXT NOT NULL,
@@ -112,13 +110,12 @@ SQLITE = [
     actor TEXT,
     steps INTEGER DEFAULT 0 NOT NULL,
     created_at TEXT DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now') || '000') NOT NULL,
-    CONSTRAINT outbox_pkey PRIMARY KEY (id),
     CONSTRAINT outbox_status_known CHECK (status IN ('queued', 'sending', 'sent', 'failed')),
     CONSTRAINT outbox_key_key UNIQUE ("key")
 )""",
     """CREATE INDEX outbox_queued ON outbox (sink, priority DESC, id) WHERE status = 'queued'""",
     """CREATE INDEX outbox_sending ON outbox (sink, priority DESC, id) WHERE status = 'sending'""",
-    """CREATE INDEX outbox_stream ON outbox (sink, stream, id)""",
+    """CREATE INDEX outbox_waiting ON outbox (sink, stream, id) WHERE status IN ('queued', 'sending')""",
     """CREATE TABLE probes (
     kind TEXT NOT NULL,
     subject TEXT NOT NULL,
@@ -144,7 +141,7 @@ SQLITE = [
     CONSTRAINT requests_pkey PRIMARY KEY (id)
 )""",
     """CREATE TABLE runs (
-    id INTEGER NOT NULL,
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     source TEXT DEFAULT 'daq' NOT NULL,
     name TEXT NOT NULL,
     number INTEGER,
@@ -174,9 +171,19 @@ SQLITE = [
     actor TEXT,
     steps INTEGER DEFAULT 0 NOT NULL,
     created_at TEXT DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now') || '000') NOT NULL,
-    CONSTRAINT runs_pkey PRIMARY KEY (id),
     CONSTRAINT runs_source_name_key UNIQUE (source, name),
     CONSTRAINT runs_wanted_known CHECK (wanted IN ('', 'cancel')),
+    CONSTRAINT runs_source_text CHECK (typeof(source) = 'text'),
+    CONSTRAINT runs_name_text CHECK (typeof(name) = 'text'),
+    CONSTRAINT runs_run_type_text CHECK (typeof(run_type) = 'text'),
+    CONSTRAINT runs_number_whole_number CHECK (typeof(number) IN ('integer', 'null')),
+    CONSTRAINT runs_events_whole_number CHECK (typeof(events) IN ('integer', 'null')),
+    CONSTRAINT runs_nbytes_whole_number CHECK (typeof(nbytes) IN ('integer', 'null')),
+    CONSTRAINT runs_priority_whole_number CHECK (typeof(priority) IN ('integer', 'null')),
+    CONSTRAINT runs_started_at_time CHECK (started_at IS NULL OR started_at GLOB '????-??-??*' AND date(substr(started_at, 1, 10)) = substr(started_at, 1, 10) AND julianday(started_at) IS NOT NULL),
+    CONSTRAINT runs_stopped_at_time CHECK (stopped_at IS NULL OR stopped_at GLOB '????-??-??*' AND date(substr(stopped_at, 1, 10)) = substr(stopped_at, 1, 10) AND julianday(stopped_at) IS NOT NULL),
+    CONSTRAINT runs_params_object CHECK (json_valid(params) AND json_type(params) = 'object'),
+    CONSTRAINT runs_tags_array CHECK (json_valid(tags) AND json_type(tags) = 'array'),
     CONSTRAINT runs_status_known CHECK (status IN ('acquired', 'transferring', 'ondeck', 'processing', 'processed', 'archived', 'failed', 'cancelled'))
 )""",
     """CREATE INDEX runs_acquired ON runs (priority DESC, id) WHERE status = 'acquired'""",
@@ -231,7 +238,7 @@ SQLITE = [
 )""",
     """CREATE INDEX transitions_row ON transitions (table_name, row_id, id)""",
     """CREATE TABLE jobs (
-    id INTEGER NOT NULL,
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     run_id INTEGER NOT NULL,
     module TEXT NOT NULL,
     pass INTEGER DEFAULT 0 NOT NULL,
@@ -264,7 +271,6 @@ SQLITE = [
     actor TEXT,
     steps INTEGER DEFAULT 0 NOT NULL,
     created_at TEXT DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now') || '000') NOT NULL,
-    CONSTRAINT jobs_pkey PRIMARY KEY (id),
     CONSTRAINT jobs_run_id_module_pass_part_key UNIQUE (run_id, module, pass, part),
     CONSTRAINT jobs_wanted_known CHECK (wanted IN ('', 'reset', 'hold', 'cancel')),
     CONSTRAINT jobs_validation_known CHECK (validation IN ('NONE', 'WAITING', 'YES', 'BAD')),
@@ -322,7 +328,7 @@ SQLITE = [
 )""",
     """CREATE INDEX attempts_open ON attempts (site, id) WHERE ended_at IS NULL""",
     """CREATE TABLE copies (
-    id INTEGER NOT NULL,
+    id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     run_id INTEGER NOT NULL,
     job_id INTEGER,
     bundle_id INTEGER,
@@ -348,7 +354,6 @@ SQLITE = [
     actor TEXT,
     steps INTEGER DEFAULT 0 NOT NULL,
     created_at TEXT DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now') || '000') NOT NULL,
-    CONSTRAINT copies_pkey PRIMARY KEY (id),
     CONSTRAINT copies_form_known CHECK (form IN ('plain', 'compressed', 'bundled')),
     CONSTRAINT copies_status_known CHECK (status IN ('absent', 'writing', 'verified', 'suspect', 'deleting')),
     CONSTRAINT copies_run_id_fkey FOREIGN KEY(run_id) REFERENCES runs (id),
@@ -415,6 +420,10 @@ BEGIN
     CASE WHEN NEW.steps > OLD.steps THEN coalesce(NEW.actor, 'by hand') ELSE 'by hand' END,
     CASE WHEN NEW.steps > OLD.steps THEN NEW.reason END);
 END""",
+    """CREATE TRIGGER runs_id BEFORE UPDATE OF id ON runs WHEN OLD.id <> NEW.id
+BEGIN
+  SELECT RAISE(ABORT, 'a row keeps its id: its history hangs on it');
+END""",
     """CREATE TRIGGER jobs_legal BEFORE UPDATE OF status ON jobs WHEN OLD.status <> NEW.status
 BEGIN
   SELECT CASE
@@ -441,6 +450,10 @@ BEGIN
     CASE WHEN NEW.steps > OLD.steps THEN coalesce(NEW.actor, 'by hand') ELSE 'by hand' END,
     CASE WHEN NEW.steps > OLD.steps THEN NEW.reason END);
 END""",
+    """CREATE TRIGGER jobs_id BEFORE UPDATE OF id ON jobs WHEN OLD.id <> NEW.id
+BEGIN
+  SELECT RAISE(ABORT, 'a row keeps its id: its history hangs on it');
+END""",
     """CREATE TRIGGER copies_legal BEFORE UPDATE OF status ON copies WHEN OLD.status <> NEW.status
 BEGIN
   SELECT CASE
@@ -463,6 +476,10 @@ BEGIN
     CASE WHEN NEW.steps > OLD.steps THEN coalesce(NEW.actor, 'by hand') ELSE 'by hand' END,
     CASE WHEN NEW.steps > OLD.steps THEN NEW.reason END);
 END""",
+    """CREATE TRIGGER copies_id BEFORE UPDATE OF id ON copies WHEN OLD.id <> NEW.id
+BEGIN
+  SELECT RAISE(ABORT, 'a row keeps its id: its history hangs on it');
+END""",
     """CREATE TRIGGER bundles_legal BEFORE UPDATE OF status ON bundles WHEN OLD.status <> NEW.status
 BEGIN
   SELECT CASE
@@ -484,6 +501,10 @@ BEGIN
     CASE WHEN NEW.steps > OLD.steps THEN coalesce(NEW.actor, 'by hand') ELSE 'by hand' END,
     CASE WHEN NEW.steps > OLD.steps THEN NEW.reason END);
 END""",
+    """CREATE TRIGGER bundles_id BEFORE UPDATE OF id ON bundles WHEN OLD.id <> NEW.id
+BEGIN
+  SELECT RAISE(ABORT, 'a row keeps its id: its history hangs on it');
+END""",
     """CREATE TRIGGER inbox_legal BEFORE UPDATE OF status ON inbox WHEN OLD.status <> NEW.status
 BEGIN
   SELECT CASE
@@ -503,6 +524,10 @@ BEGIN
   VALUES ('inbox', NEW.id, OLD.status, NEW.status, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000',
     CASE WHEN NEW.steps > OLD.steps THEN coalesce(NEW.actor, 'by hand') ELSE 'by hand' END,
     CASE WHEN NEW.steps > OLD.steps THEN NEW.reason END);
+END""",
+    """CREATE TRIGGER inbox_id BEFORE UPDATE OF id ON inbox WHEN OLD.id <> NEW.id
+BEGIN
+  SELECT RAISE(ABORT, 'a row keeps its id: its history hangs on it');
 END""",
     """CREATE TRIGGER outbox_legal BEFORE UPDATE OF status ON outbox WHEN OLD.status <> NEW.status
 BEGIN
@@ -524,6 +549,10 @@ BEGIN
   VALUES ('outbox', NEW.id, OLD.status, NEW.status, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000',
     CASE WHEN NEW.steps > OLD.steps THEN coalesce(NEW.actor, 'by hand') ELSE 'by hand' END,
     CASE WHEN NEW.steps > OLD.steps THEN NEW.reason END);
+END""",
+    """CREATE TRIGGER outbox_id BEFORE UPDATE OF id ON outbox WHEN OLD.id <> NEW.id
+BEGIN
+  SELECT RAISE(ABORT, 'a row keeps its id: its history hangs on it');
 END""",
     """CREATE TRIGGER transitions_no_update BEFORE UPDATE ON transitions
 BEGIN
@@ -657,7 +686,7 @@ POSTGRESQL = [
 )""",
     """CREATE INDEX outbox_queued ON outbox (sink, priority DESC, id) WHERE status = 'queued'""",
     """CREATE INDEX outbox_sending ON outbox (sink, priority DESC, id) WHERE status = 'sending'""",
-    """CREATE INDEX outbox_stream ON outbox (sink, stream, id)""",
+    """CREATE INDEX outbox_waiting ON outbox (sink, stream, id) WHERE status IN ('queued', 'sending')""",
     """CREATE TABLE probes (
     kind TEXT NOT NULL,
     subject TEXT NOT NULL,
@@ -716,6 +745,8 @@ POSTGRESQL = [
     CONSTRAINT runs_pkey PRIMARY KEY (id),
     CONSTRAINT runs_source_name_key UNIQUE (source, name),
     CONSTRAINT runs_wanted_known CHECK (wanted IN ('', 'cancel')),
+    CONSTRAINT runs_params_object CHECK (jsonb_typeof(params) = 'object'),
+    CONSTRAINT runs_tags_array CHECK (jsonb_typeof(tags) = 'array'),
     CONSTRAINT runs_status_known CHECK (status IN ('acquired', 'transferring', 'ondeck', 'processing', 'processed', 'archived', 'failed', 'cancelled'))
 )""",
     """CREATE INDEX runs_acquired ON runs (priority DESC, id) WHERE status = 'acquired'""",
@@ -954,6 +985,10 @@ BEGIN
   IF FOUND THEN PERFORM pg_notify('ondeck', TG_TABLE_NAME); END IF;
   RETURN NULL;
 END $$""",
+    """CREATE FUNCTION ondeck_id() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'a row keeps its id: its history hangs on it' USING ERRCODE = 'check_violation';
+END $$""",
     """CREATE FUNCTION ondeck_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   RAISE EXCEPTION 'the history is append-only';
@@ -973,6 +1008,8 @@ END $$""",
   FOR EACH STATEMENT EXECUTE FUNCTION ondeck_birth()""",
     """CREATE TRIGGER runs_history AFTER UPDATE ON runs REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION ondeck_history()""",
+    """CREATE TRIGGER runs_id BEFORE UPDATE OF id ON runs FOR EACH ROW
+  WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION ondeck_id()""",
     """CREATE TRIGGER jobs_legal BEFORE UPDATE OF status ON jobs FOR EACH ROW
   WHEN (OLD.status <> NEW.status AND NOT (OLD.status = 'waiting' AND NEW.status IN ('blocked', 'new', 'cancelled', 'done', 'failed') OR OLD.status = 'blocked' AND NEW.status IN ('new', 'cancelled', 'waiting') OR OLD.status = 'new' AND NEW.status IN ('blocked', 'submitting', 'waiting', 'cancelled') OR OLD.status = 'submitting' AND NEW.status IN ('pending', 'running', 'done', 'failed', 'cancelled', 'new', 'waiting') OR OLD.status = 'pending' AND NEW.status IN ('running', 'done', 'failed', 'cancelled', 'new', 'waiting') OR OLD.status = 'running' AND NEW.status IN ('done', 'failed', 'cancelled', 'new', 'waiting') OR OLD.status = 'done' AND NEW.status IN ('new', 'blocked', 'waiting') OR OLD.status = 'failed' AND NEW.status IN ('new', 'blocked', 'waiting', 'cancelled') OR OLD.status = 'cancelled' AND NEW.status IN ('new', 'blocked', 'waiting')))
   EXECUTE FUNCTION ondeck_illegal_step('waiting -> blocked, new, cancelled, done, failed; blocked -> new, cancelled, waiting; new -> blocked, submitting, waiting, cancelled; submitting -> pending, running, done, failed, cancelled, new, waiting; pending -> running, done, failed, cancelled, new, waiting; running -> done, failed, cancelled, new, waiting; done -> new, blocked, waiting; failed -> new, blocked, waiting, cancelled; cancelled -> new, blocked, waiting')""",
@@ -980,6 +1017,8 @@ END $$""",
   FOR EACH STATEMENT EXECUTE FUNCTION ondeck_birth()""",
     """CREATE TRIGGER jobs_history AFTER UPDATE ON jobs REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION ondeck_history()""",
+    """CREATE TRIGGER jobs_id BEFORE UPDATE OF id ON jobs FOR EACH ROW
+  WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION ondeck_id()""",
     """CREATE TRIGGER copies_legal BEFORE UPDATE OF status ON copies FOR EACH ROW
   WHEN (OLD.status <> NEW.status AND NOT (OLD.status = 'absent' AND NEW.status IN ('writing') OR OLD.status = 'writing' AND NEW.status IN ('verified', 'absent') OR OLD.status = 'verified' AND NEW.status IN ('suspect', 'deleting') OR OLD.status = 'suspect' AND NEW.status IN ('verified', 'writing') OR OLD.status = 'deleting' AND NEW.status IN ('absent', 'suspect')))
   EXECUTE FUNCTION ondeck_illegal_step('absent -> writing; writing -> verified, absent; verified -> suspect, deleting; suspect -> verified, writing; deleting -> absent, suspect')""",
@@ -987,6 +1026,8 @@ END $$""",
   FOR EACH STATEMENT EXECUTE FUNCTION ondeck_birth()""",
     """CREATE TRIGGER copies_history AFTER UPDATE ON copies REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION ondeck_history()""",
+    """CREATE TRIGGER copies_id BEFORE UPDATE OF id ON copies FOR EACH ROW
+  WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION ondeck_id()""",
     """CREATE TRIGGER bundles_legal BEFORE UPDATE OF status ON bundles FOR EACH ROW
   WHEN (OLD.status <> NEW.status AND NOT (OLD.status = 'open' AND NEW.status IN ('writing') OR OLD.status = 'writing' AND NEW.status IN ('written', 'open') OR OLD.status = 'written' AND NEW.status IN ('verified', 'open')))
   EXECUTE FUNCTION ondeck_illegal_step('open -> writing; writing -> written, open; written -> verified, open; verified -> nothing')""",
@@ -994,6 +1035,8 @@ END $$""",
   FOR EACH STATEMENT EXECUTE FUNCTION ondeck_birth()""",
     """CREATE TRIGGER bundles_history AFTER UPDATE ON bundles REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION ondeck_history()""",
+    """CREATE TRIGGER bundles_id BEFORE UPDATE OF id ON bundles FOR EACH ROW
+  WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION ondeck_id()""",
     """CREATE TRIGGER inbox_legal BEFORE UPDATE OF status ON inbox FOR EACH ROW
   WHEN (OLD.status <> NEW.status AND NOT (OLD.status = 'new' AND NEW.status IN ('done', 'ignored')))
   EXECUTE FUNCTION ondeck_illegal_step('new -> done, ignored; done -> nothing; ignored -> nothing')""",
@@ -1001,6 +1044,8 @@ END $$""",
   FOR EACH STATEMENT EXECUTE FUNCTION ondeck_birth()""",
     """CREATE TRIGGER inbox_history AFTER UPDATE ON inbox REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION ondeck_history()""",
+    """CREATE TRIGGER inbox_id BEFORE UPDATE OF id ON inbox FOR EACH ROW
+  WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION ondeck_id()""",
     """CREATE TRIGGER outbox_legal BEFORE UPDATE OF status ON outbox FOR EACH ROW
   WHEN (OLD.status <> NEW.status AND NOT (OLD.status = 'queued' AND NEW.status IN ('sending') OR OLD.status = 'sending' AND NEW.status IN ('sent', 'queued', 'failed') OR OLD.status = 'failed' AND NEW.status IN ('queued')))
   EXECUTE FUNCTION ondeck_illegal_step('queued -> sending; sending -> sent, queued, failed; sent -> nothing; failed -> queued')""",
@@ -1008,6 +1053,8 @@ END $$""",
   FOR EACH STATEMENT EXECUTE FUNCTION ondeck_birth()""",
     """CREATE TRIGGER outbox_history AFTER UPDATE ON outbox REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION ondeck_history()""",
+    """CREATE TRIGGER outbox_id BEFORE UPDATE OF id ON outbox FOR EACH ROW
+  WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION ondeck_id()""",
     """CREATE TRIGGER transitions_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON transitions
   FOR EACH STATEMENT EXECUTE FUNCTION ondeck_append_only()""",
     """CREATE TRIGGER copies_pinned BEFORE UPDATE OF wanted ON copies FOR EACH ROW

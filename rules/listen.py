@@ -12,7 +12,8 @@ from ..db.models import Run
 
 
 class ListenersOverlap(OndeckError):
-    """listeners {names} of one priority all match run {run}: give them different priorities, or conditions that exclude each other."""
+    """listeners {names} of one priority all match run {run}: give them different priorities, or conditions that
+    exclude each other."""
 
 
 def facts(run: Run) -> Mapping[str, Any]:

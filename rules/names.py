@@ -10,7 +10,8 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+@=,:-]{0,199}")
 
 
 class BadRunName(OndeckError):
-    """{name} can't be a run's name: {why}; use at most 200 of letters, digits and . _ + @ = , : -, beginning with a letter or digit."""
+    """{name} can't be a run's name: {why}; use at most 200 of
+    letters, digits and . _ + @ = , : -, beginning with a letter or digit."""
 
 
 def check_run_name(name: str) -> None:

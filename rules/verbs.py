@@ -263,7 +263,7 @@ def _vouch(session: Session, job: Job) -> None:
 
 
 def reset_runs(session: Session, config: Config, runs: Sequence[Run], why: str) -> list[Done]:
-    """Take failed or cancelled runs back to where they were at rest before, their failed and cancelled jobs with them."""
+    """Take failed or cancelled runs back to where they were at rest before, with their failed and cancelled jobs."""
     done = []
     for run in _locked(session, runs):
         if run.status not in (RunStatus.FAILED, RunStatus.CANCELLED):

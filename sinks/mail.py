@@ -30,7 +30,7 @@ Address = Annotated[str, AfterValidator(_address)]
 
 
 class MailSink(Sink):
-    """Mail to a list of people. At least once: after a broken connection it is sent again, under the same Message-ID."""
+    """Mail to a list of people, at least once: after a broken connection again, under the same Message-ID."""
 
     class Options(WithPassword):
         """Keys of [sinks.NAME] with type = "mail"."""

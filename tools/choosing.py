@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,14 +11,15 @@ from sqlalchemy import ColumnElement, Select, func, or_, select, text
 from sqlalchemy.orm import Session
 
 from ..config import OndeckError
-from ..config.problems import nearest
 from ..db.models import Job, Run
 from ..db.states import STATUSES
 from ..rules.choose import matches, run_condition
 
+_ABOUT = (Run.name, Run.number, Run.source)
+
 
 class NoStatus(OndeckError):
-    """there is no status {name} of {what}: {hint}; they are {known}"""
+    """{what} have no status {name}; they have {known}"""
 
 
 @dataclass(frozen=True)
@@ -52,13 +53,13 @@ def check_statuses(table: str, names: Iterable[str]) -> None:
     for name in names:
         if name not in STATUSES[table]:
             known = ", ".join(STATUSES[table])
-            raise NoStatus(name=repr(name), what=table, hint=nearest(name, STATUSES[table]), known=known)
+            raise NoStatus(name=repr(name), what=table, known=known)
 
 
 def run_ids(session: Session, filters: Filters, limit: int | None) -> list[int]:
     """The ids of the newest `limit` runs that match, the newest first."""
     check_statuses("runs", filters.statuses)
-    query = _about_runs(session, select(Run.id, Run.name), filters).order_by(Run.id.desc())
+    query = _about_runs(session, select(Run.id, *_ABOUT), filters).order_by(Run.id.desc())
     if filters.statuses:
         query = query.where(_status("runs", filters.statuses))
     if filters.modules:
@@ -69,7 +70,9 @@ def run_ids(session: Session, filters: Filters, limit: int | None) -> list[int]:
 def job_ids(session: Session, filters: Filters, limit: int | None) -> list[int]:
     """The ids of the newest `limit` jobs that match, the newest first."""
     check_statuses("jobs", filters.statuses)
-    query = _about_runs(session, select(Job.id, Run.name).join(Run, Run.id == Job.run_id), filters).order_by(Job.id.desc())
+    query = _about_runs(session, select(Job.id, *_ABOUT).join(Run, Run.id == Job.run_id), filters).order_by(
+        Job.id.desc()
+    )
     if filters.statuses:
         query = query.where(_status("jobs", filters.statuses))
     if filters.modules:
@@ -77,34 +80,41 @@ def job_ids(session: Session, filters: Filters, limit: int | None) -> list[int]:
     return _first(session, query, filters, limit)
 
 
-def _first(session: Session, query: Select[tuple[int, str]], filters: Filters, limit: int | None) -> list[int]:
-    exact = _exact(filters.patterns)
-    if exact is None:
+def _first(session: Session, query: Select[*tuple[Any, ...]], filters: Filters, limit: int | None) -> list[int]:
+    if not any(c in pattern for pattern in filters.patterns for c in "*?["):
         return list(session.scalars(query.limit(limit)))
-    found: list[int] = []
-    for row_id, name in session.execute(query.execution_options(yield_per=1000)):
-        if exact(name):
+    found: list[int] = []  # the query chooses too much: LIKE knows neither case nor sets
+    for row_id, name, number, source in session.execute(query.execution_options(yield_per=1000)):
+        if any(_meant(pattern, name, number, source) for pattern in filters.patterns):
             found.append(row_id)
             if len(found) == limit:
                 break
     return found
 
 
-def _exact(patterns: Sequence[str]) -> Callable[[str], bool] | None:
-    """What is left to ask of a name when the query has chosen; None: nothing (LIKE knows neither case nor sets)."""
-    names = [pattern.partition("/")[2] or pattern for pattern in patterns]
-    globs = [name for name in names if any(c in name for c in "*?[")]
-    if not globs:
-        return None
-    if len(globs) < len(names):  # the others were chosen exactly, by the query
-        return lambda _name: True
-    return lambda name: any(matches(glob, name) for glob in globs)
+def _meant(pattern: str, name: str, number: int | None, source: str) -> bool:
+    """Whether `pattern`, of a run that the query has chosen, means this one."""
+    of_source, slash, rest = pattern.partition("/")
+    if slash and source != of_source:
+        return False
+    asked = rest if slash else pattern
+    if any(c in asked for c in "*?["):
+        return matches(asked, name)
+    first, dash, last = asked.partition("-")
+    numeric = asked.isascii() and first.isdecimal() and (last.isdecimal() or not dash)
+    if numeric and number is not None and int(first) <= number <= int(last or first):
+        return True
+    return name == asked
 
 
-def _about_runs(session: Session, query: Select[Any], filters: Filters) -> Select[Any]:
+def _about_runs(session: Session, query: Select[*tuple[Any, ...]], filters: Filters) -> Select[*tuple[Any, ...]]:
     if filters.patterns:
         query = query.where(or_(*(run_condition(pattern) for pattern in filters.patterns)))
-    for column, values in ((Run.listener, filters.listeners), (Run.source, filters.sources), (Run.run_type, filters.types)):
+    for column, values in (
+        (Run.listener, filters.listeners),
+        (Run.source, filters.sources),
+        (Run.run_type, filters.types),
+    ):
         if values:
             query = query.where(column.in_(values))
     for tag in filters.tags:
@@ -132,5 +142,7 @@ def _modules(session: Session, globs: Sequence[str]) -> ColumnElement[bool]:
 
 def _has_tag(session: Session, tag: str) -> Any:
     if session.get_bind().dialect.name == "postgresql":
-        return text("EXISTS (SELECT 1 FROM jsonb_array_elements_text(runs.tags) AS t WHERE t = :tag)").bindparams(tag=tag)
+        return text("EXISTS (SELECT 1 FROM jsonb_array_elements_text(runs.tags) AS t WHERE t = :tag)").bindparams(
+            tag=tag
+        )
     return text("EXISTS (SELECT 1 FROM json_each(runs.tags) AS t WHERE t.value = :tag)").bindparams(tag=tag)

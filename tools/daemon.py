@@ -29,7 +29,7 @@ _take_over = click.option(
 
 
 class Verbs(Group):
-    """A group that calls what it doesn't know an unknown command, and without a word prints its usage; both exit with 2."""
+    """A group that calls what it doesn't know an unknown command; that, and no command at all, exit with 2."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid as uuids
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -72,9 +72,8 @@ def disk_of(config: Config, storage: str | None, work_of: str | None = None) -> 
     return Disk(WORK.format(site=site), site, str(config.sites[site].work), f"--site-work {site}")
 
 
-def _hint(name: str, known: object) -> str:
-    assert hasattr(known, "keys")
-    return f": {nearest(name, known.keys())}" if known else ": it has none"
+def _hint(name: str, known: Collection[str]) -> str:
+    return f": {nearest(name, known)}" if known else ": it has none"
 
 
 def all_disks(config: Config) -> list[Disk]:

@@ -20,12 +20,21 @@ from . import listing
 from .choosing import Filters, job_ids, run_ids
 from .errors import Command
 from .opening import Opened, config_option, opened, program, version_option
-from .words import Moment, counted, duration, iso, moment, plain, table
+from .words import ago, counted, duration, iso, moment, plain, table
 
 NEWEST = 1000
 """So many are shown unless more are asked for."""
 
-_WIDTHS = {"name": 60, "run": 60, "reason": 60, "comments": 60, "params": 100, "options": 60, "settings": 60, "directory": 200}
+_WIDTHS = {
+    "name": 60,
+    "run": 60,
+    "reason": 60,
+    "comments": 60,
+    "params": 100,
+    "options": 60,
+    "settings": 60,
+    "directory": 200,
+}
 _WIDTH = 40
 
 
@@ -41,19 +50,23 @@ Examples:
 @config_option
 @version_option
 @click.option("--status", "statuses", multiple=True, help="In this status (repeatable); with --jobs of the job.")
-@click.option("--module", "modules", multiple=True, metavar="GLOB", help="With a job of this module; with --jobs only these.")
+@click.option(
+    "--module", "modules", multiple=True, metavar="GLOB", help="With a job of this module; with --jobs only these."
+)
 @click.option("--listener", "listeners", multiple=True, metavar="NAME", help="Taken by this listener (repeatable).")
 @click.option("--source", "sources", multiple=True, metavar="NAME", help="From this source (repeatable).")
 @click.option("--type", "types", multiple=True, metavar="TYPE", help="Of this type (repeatable).")
 @click.option("--tag", "tags", multiple=True, metavar="TAG", help="With this tag (repeated: with all of them).")
-@click.option("--since", type=Moment(), metavar="TIME", help="Begun at TIME or later: 2026-01-31, 12h (ago), yesterday ...")
-@click.option("--until", type=Moment(), metavar="TIME", help="Begun before TIME.")
+@click.option("--since", type=ago, metavar="TIME", help="Begun at TIME or later: 2026-01-31, 12h (ago), yesterday ...")
+@click.option("--until", type=ago, metavar="TIME", help="Begun before TIME.")
 @click.option("--last", type=click.IntRange(min=1), metavar="N", help=f"The newest N  [default: {NEWEST}]")
 @click.option("--all", "everything", is_flag=True, help="All of them.")
 @click.option("--jobs", "of_jobs", is_flag=True, help="A row a job instead of a row a run.")
 @click.option("--columns", metavar="A,B,...", help="These columns; `--columns help` lists what there is.")
 @click.option("--sort", metavar="COLUMN", help="By this column; -COLUMN: the greatest first.")
-@click.option("--json", "as_json", is_flag=True, help="A list of objects with all columns and full values; times in UTC.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="A list of objects with all columns and full values; times in UTC."
+)
 @click.option("--csv", "as_csv", is_flag=True, help="Comma separated, with full values.")
 @click.option("--local", is_flag=True, help="Times in this machine's zone instead of UTC.")
 def listdb(**asked: Any) -> None:
@@ -102,7 +115,9 @@ def _list(opened: Opened, filters: Filters, view: listing.View, extras: dict[str
     if not ids:
         click.echo(plain(filters.words(what), 500), err=True)
     elif more and not asked["last"]:
-        click.echo(f"These are the newest {counted(len(ids), what)}; --all shows all, --last N another number.", err=True)
+        click.echo(
+            f"These are the newest {counted(len(ids), what)}; --all shows all, --last N another number.", err=True
+        )
 
 
 def _columns(view: listing.View, asked: dict[str, Any]) -> list[str]:
@@ -171,7 +186,7 @@ def _write_json(found: Iterable[dict[str, Any]], columns: Sequence[str], local: 
 
 
 def _write_csv(found: Iterable[dict[str, Any]], columns: Sequence[str], local: bool) -> None:
-    writer = csv.writer(click.get_text_stream("stdout", errors="backslashreplace"), lineterminator="\n")
+    writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows(_fields(found, columns, local))
     sys.stdout.flush()

@@ -63,13 +63,30 @@ _RUN_MORE = {
     "jobs": "how its jobs stand, in words", "job_counts": "the same as numbers",
     "since": "when it came to its status", "age": "how long ago that was",
 }  # fmt: skip
+_JOB_WORDS = {
+    "run_id": "the row's number of its run", "module": "its module", "pass": "the version of its outputs",
+    "part": "its part", "wanted": "what a person has asked for: reset, hold, cancel",
+    "validation": "whether a person has said go: NONE, WAITING, YES, BAD",
+    "result": "how its payload ended: OK, FAILED", "settings": "its module's settings when it was made",
+    "options": "its script", "filetype": "the type of its outputs",
+    "software_version": "the version of its software", "conditions_tag": "the tag of its conditions",
+    "site": "where it runs", "queue": "the queue there", "walltime": "longest time it may run, in seconds",
+    "prerequisite_id": "the job that it needs", "published_attempt": "the attempt whose outputs stand",
+    "label": "what people call it",
+}  # fmt: skip
 _JOB_MORE = {
     "run": "the run's name", "number": "the run's number", "source": "the run's source",
-    "attempt": "the number of its last attempt", "token": "that attempt's token", "batch_id": "its id at the batch system",
+    "attempt": "the number of its last attempt", "token": "that attempt's token",
+    "batch_id": "its id at the batch system",
     "state": "the batch system's own word", "pending_reason": "why the batch system lets it wait",
     "exit_code": "its exit code", "directory": "its directory", "since": "when the job came to its status",
     "age": "how long ago that was",
 }  # fmt: skip
+
+
+_RUN_ALIASES = {"type": "run_type", "start": "started_at", "stop": "stopped_at"}
+RESERVED = frozenset({*_RUN_MORE, *_RUN_ALIASES, "size"})
+"""Names under which listdb shows something that is no column of runs."""
 
 
 def runs_view(extras: dict[str, str]) -> View:
@@ -81,20 +98,27 @@ def runs_view(extras: dict[str, str]) -> View:
         names,
         ("number", "name", "type", "status", "data", "jobs", "since", "reason"),
         (*own, *_RUN_MORE, *added),
-        {"type": "run_type", "start": "started_at", "stop": "stopped_at"},
+        _RUN_ALIASES,
     )
 
 
 def jobs_view() -> View:
     """The columns of jobs."""
-    own = {c.name: "" for c in Job.__table__.columns}
-    words = {"module": "its module", "pass": "the version of its outputs", "part": "its part", "status": "where it stands"}
-    default = ("run", "module", "pass", "part", "status", "attempt", "batch_id", "site", "since", "blocked_by", "reason")
-    return View({**own, **words, **_JOB_MORE}, default, ("run", "number", "source", *own, *_without(_JOB_MORE, "run", "number", "source")), {})
-
-
-def _without(names: dict[str, str], *but: str) -> tuple[str, ...]:
-    return tuple(name for name in names if name not in but)
+    own = {c.name: _JOB_WORDS.get(c.name, _RUN_WORDS.get(c.name, "")) for c in Job.__table__.columns}
+    default = (
+        "run",
+        "module",
+        "pass",
+        "part",
+        "status",
+        "attempt",
+        "batch_id",
+        "site",
+        "since",
+        "blocked_by",
+        "reason",
+    )
+    return View({**_JOB_MORE, **own}, default, tuple({**_JOB_MORE, **own}), {})
 
 
 def extras_of(opened: Opened) -> dict[str, str]:
@@ -126,7 +150,9 @@ def _value(row: Row, name: str) -> Any:
     return params.get(key) if isinstance(params, dict) else None
 
 
-def fetch_runs(session: Session, opened: Opened, ids: Sequence[int], wanted: set[str], extras: dict[str, str]) -> list[Row]:
+def fetch_runs(
+    session: Session, opened: Opened, ids: Sequence[int], wanted: set[str], extras: dict[str, str]
+) -> list[Row]:
     """Runs with the columns `wanted`: at most five queries."""
     found = _own(session, runs_with(extras), ids, _stored(wanted))
     if "size" in wanted:
@@ -160,7 +186,12 @@ def fetch_jobs(session: Session, opened: Opened, ids: Sequence[int], wanted: set
             row.update(run=run.name, number=run.number, source=run.source)
     of_attempt = {"token", "batch_id", "state", "pending_reason", "exit_code", "directory"}
     if wanted & {"attempt", *of_attempt}:
-        last = select(Attempt.job_id, func.max(Attempt.number).label("number")).where(Attempt.job_id.in_(ids)).group_by(Attempt.job_id).subquery()
+        last = (
+            select(Attempt.job_id, func.max(Attempt.number).label("number"))
+            .where(Attempt.job_id.in_(ids))
+            .group_by(Attempt.job_id)
+            .subquery()
+        )
         query = select(Attempt).join(last, (last.c.job_id == Attempt.job_id) & (last.c.number == Attempt.number))
         attempts = {attempt.job_id: attempt for attempt in session.scalars(query)}
         for row in found:
@@ -198,7 +229,9 @@ def _put_since(session: Session, table: str, ids: Sequence[int], wanted: set[str
         )
         .group_by(Transition.row_id)
     )  # fmt: skip
-    since = dict(session.execute(select(Transition.row_id, Transition.at).where(Transition.id.in_(last))).tuples().all())
+    since = dict(
+        session.execute(select(Transition.row_id, Transition.at).where(Transition.id.in_(last))).tuples().all()
+    )
     now = database_time(session)
     _put(found, "since", since)
     _put(found, "age", {i: now - at for i, at in since.items()})

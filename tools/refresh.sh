@@ -1,6 +1,7 @@
 #!/bin/sh
 # Restarts ondeck's daemons, one by one. Made for acrontab and cron; `refresh.sh --help` says more.
 set -u
+usual_umask=$(umask)
 umask 077
 
 usage() {
@@ -150,6 +151,7 @@ refresh_credentials 9>&-
 said=$(mktemp) || refuse "no temporary file can be made"
 trap 'rm -f -- "$said"' EXIT
 trap 'exit 1' HUP INT TERM
+umask "$usual_umask"
 failed=''
 for name in RunsProvider Transfer JobOrganizer Process DiskMonitor Messenger; do
     timeout -k 10 300 "$ondeck" daemon "$name" restart $if_dead >"$said" 2>&1 </dev/null 9>&-

@@ -45,7 +45,7 @@ def duration(value: timedelta | float | None) -> str:
     left = int(value.total_seconds() if isinstance(value, timedelta) else value)
     if left < 0:
         return "0s"
-    parts = []
+    parts: list[str] = []
     for seconds, unit in _UNITS:
         number, left = divmod(left, seconds)
         if number or parts:
@@ -78,31 +78,30 @@ def table(rows: Iterable[Sequence[Any]], headers: Sequence[str]) -> str:
     )  # fmt: skip
 
 
-class Moment(click.ParamType):
-    """A time on the command line: ISO 8601 (UTC unless it says otherwise), or how long ago (`future`: from now)."""
+def ago(words: str) -> datetime:
+    """A time on the command line: ISO 8601 (UTC, with --local local, unless it says otherwise), or how long ago."""
+    return _time(words, -1, "2h (ago) or yesterday")
 
-    name = "time"
 
-    def __init__(self, *, future: bool = False) -> None:
-        self.future = future
+def ahead(words: str) -> datetime:
+    """The same, but a length of time is from now on."""
+    return _time(words, +1, "2h (from now)")
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
-        """See click.ParamType.convert."""
-        if isinstance(value, datetime):
-            return value
-        words = str(value).strip()
-        zone = datetime.now().astimezone().tzinfo if ctx is not None and ctx.params.get("local") else UTC
-        if words in ("today", "yesterday"):
-            midnight = datetime.now(zone).replace(hour=0, minute=0, second=0, microsecond=0)
-            return midnight - timedelta(days=words == "yesterday")
-        try:
-            length = parse_duration(words)
-            return datetime.now(UTC) + (length if self.future else -length)
-        except (Wrong, OverflowError):
-            pass
-        try:
-            when = datetime.fromisoformat(words)
-            return (when if when.tzinfo else when.replace(tzinfo=zone)).astimezone(UTC)
-        except (ValueError, OverflowError):
-            example = "2h (from now)" if self.future else "2h (ago), yesterday"
-            self.fail(f"{plain(words, 60)!r} is no time: give 2026-01-31, 2026-01-31T12:00 or {example}", param, ctx)
+
+def _time(words: str, sign: int, example: str) -> datetime:
+    context = click.get_current_context(silent=True)
+    zone = datetime.now().astimezone().tzinfo if context is not None and context.params.get("local") else UTC
+    words = words.strip()
+    if words in ("today", "yesterday"):
+        midnight = datetime.now(zone).replace(hour=0, minute=0, second=0, microsecond=0)
+        return midnight - timedelta(days=words == "yesterday")
+    try:
+        return datetime.now(UTC) + sign * parse_duration(words)
+    except (Wrong, OverflowError):
+        pass
+    try:
+        when = datetime.fromisoformat(words)
+        return (when if when.tzinfo else when.replace(tzinfo=zone)).astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        wrong = f"{plain(words, 60)!r} is no time: give 2026-01-31, 2026-01-31T12:00 or {example}"
+        raise click.BadParameter(wrong) from error

@@ -51,9 +51,7 @@ def verify(tape: Path, wanted: Checksums) -> list[str]:
                 found[key] = file.read()
     if found.keys() != wanted.keys():
         missing, more = wanted.keys() - found.keys(), found.keys() - wanted.keys()
-        raise ArchiveDiffers(
-            f"{tape} ({len(tars)} tar files): missing {sorted(missing)}, too many {sorted(more)}"
-        )
+        raise ArchiveDiffers(f"{tape} ({len(tars)} tar files): missing {sorted(missing)}, too many {sorted(more)}")
     for (run, name), content in found.items():
         if hashlib.sha256(content).hexdigest() != wanted[run, name]:
             raise ArchiveDiffers(f"{tape}: {run}/{name} is not what the DAQ wrote: its sha256 is another")
@@ -61,9 +59,7 @@ def verify(tape: Path, wanted: Checksums) -> list[str]:
     for run in sorted(runs):
         samples = _same_samples(run, found[run, "strain.hdf5"])
         names = [name for other, name in wanted if other == run]
-        answers.append(
-            f"{run}: {len(names)} files, sha256 as written; {samples} samples as in gwpy's own file"
-        )
+        answers.append(f"{run}: {len(names)} files, sha256 as written; {samples} samples as in gwpy's own file")
     return answers
 
 

@@ -102,12 +102,19 @@ class Commands:
                 pids.append(int(words[0]))
         return pids
 
+    def tokens(self) -> list[bytes]:
+        """The tokens of all attempts that were made at jobs: each lies in the attempt's directory."""
+        files = self.place.work.glob("*/*/*/*/token")
+        return [token for path in files if not path.parent.is_symlink() and (token := path.read_bytes().strip())]
+
     def running(self, pids: Iterable[int] = ()) -> list[Process]:
         """What the demo started and still runs, daemons and jobs.
 
-        Known by the mark, by this configuration on the command line, or by being one of `pids`.
+        Known by the mark, by this configuration on the command line, by the token of a job (jobs don't get the
+        demo's variables), or by being one of `pids`.
         """
-        mark, config = f"{MARK}={self.mark}".encode(), str(self.place.config).encode()
+        marks = {f"{MARK}={self.mark}".encode()} | {b"ONDECK_TOKEN=" + token for token in self.tokens()}
+        config = str(self.place.config).encode()
         pids = frozenset(pids)
         found = []
         for pid in (int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()):
@@ -117,7 +124,7 @@ class Commands:
                 environment = Path(f"/proc/{pid}/environ").read_bytes()
             except OSError:  # it has ended, or is another user's
                 continue
-            ours = pid in pids or mark in environment.split(b"\0") or config in command.split(b"\0")
+            ours = pid in pids or config in command.split(b"\0") or marks & set(environment.split(b"\0"))
             if ours and state not in "ZX" and pid != os.getpid():
                 found.append(Process(pid, command.replace(b"\0", b" ").decode(errors="replace").strip()))
         return found

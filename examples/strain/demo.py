@@ -62,12 +62,8 @@ class Demo:
     def run(self) -> None:
         """All of it; raises DemoFailed, CommandFailed, ArchiveDiffers, ResultsDiffer, Interrupted."""
         self.say(f"The demo's folder: {shown(self.place.folder)}")
-        self.say(
-            "The data: one second of strain of 2010-09-16, seconds before the merger of a signal that was"
-        )
-        self.say(
-            "injected into the detectors' hardware. So there is noise, and there are lines, but no chirp."
-        )
+        self.say("The data: one second of strain of 2010-09-16, seconds before the merger of a signal that was")
+        self.say("injected into the detectors' hardware. So there is noise, and there are lines, but no chirp.")
         try:
             self.command("builddb")
             self.command("ondeck", "start")
@@ -76,9 +72,7 @@ class Demo:
             self.command("listdb")
         finally:
             self.stop()
-        self.heading(
-            "The archive, held against what the DAQ wrote (with tarfile, hashlib and h5py, not by ondeck)"
-        )
+        self.heading("The archive, held against what the DAQ wrote (with tarfile, hashlib and h5py, not by ondeck)")
         for line in verify(self.place.tape, read_checksums(checksums)):
             self.say(f"  ✔ {line}")
         self.heading("The lines, held against what is known")

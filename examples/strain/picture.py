@@ -23,11 +23,7 @@ TITLE = "One second of real strain, seconds before an injected merger: noise, an
 
 def main() -> int:
     """Draw it."""
-    target = (
-        Path(sys.argv[1])
-        if len(sys.argv) > 1
-        else Path(__file__).parents[2] / "docs" / "pictures" / "demo.png"
-    )
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[2] / "docs" / "pictures" / "demo.png"
     with tempfile.TemporaryDirectory() as folder:
         parts = []
         for run in take(Path(folder)):

@@ -57,9 +57,7 @@ class _Lines:
             if self._seen.get(name) != words:
                 self._seen[name] = words
                 seconds = time.monotonic() - self._begin
-                self._console.print(
-                    f"{seconds:6.1f} s  {name}  {words}".rstrip(), markup=False, highlight=False
-                )
+                self._console.print(f"{seconds:6.1f} s  {name}  {words}".rstrip(), markup=False, highlight=False)
 
 
 class _Table:

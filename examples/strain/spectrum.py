@@ -118,12 +118,8 @@ def write(path: Path, data: bytes) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--input", type=Path, required=True, metavar="DIR", help="the run's directory")
-    parser.add_argument(
-        "--output", type=Path, required=True, metavar="DIR", help="where the three files are written"
-    )
-    parser.add_argument(
-        "--resolution", type=_positive, default=1.0, metavar="HZ", help="distance of the bins (1)"
-    )
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="where the three files are written")
+    parser.add_argument("--resolution", type=_positive, default=1.0, metavar="HZ", help="distance of the bins (1)")
     parser.add_argument(
         "--false-alarm",
         type=_probability,

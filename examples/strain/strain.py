@@ -79,9 +79,7 @@ class Spectrum:
 def read(folder: Path) -> Strain:
     """Read run.json and the HDF5 file in `folder`, and hold the one against the other."""
     about = _about(folder / "run.json")
-    detector, channel, events, start, stop = (
-        _field(about, folder, key, kind) for key, kind in _FIELDS.items()
-    )
+    detector, channel, events, start, stop = (_field(about, folder, key, kind) for key, kind in _FIELDS.items())
     files = sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES)
     if len(files) != 1:
         raise StrainError(f"{folder}: one HDF5 file is wanted, there are {len(files)}")
@@ -101,9 +99,7 @@ def read(folder: Path) -> Strain:
     bad = ~np.isfinite(series.value)
     if bad.any():
         first = float(series.times.value[bad][0])
-        raise StrainError(
-            f"{files[0]}: {bad.sum()} of {events} samples are not finite, the first at GPS {first:.6f}"
-        )
+        raise StrainError(f"{files[0]}: {bad.sum()} of {events} samples are not finite, the first at GPS {first:.6f}")
     if not np.ptp(series.value) > 0:
         raise StrainError(f"{files[0]}: all {events} samples are equal: that is no detector")
     return strain

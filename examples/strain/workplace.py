@@ -68,9 +68,7 @@ def make(parent: Path, python: str) -> Workplace:
     shutil.copytree(HERE / "templates", place.folder / "templates")
     text = (HERE / "ondeck.toml").read_text(encoding="utf-8")
     text = _fill(text, 'python = "python3"', "python", python)
-    text = _fill(
-        text, 'program = "/path/to/examples/strain/spectrum.py"', "program", str(HERE / "spectrum.py")
-    )
+    text = _fill(text, 'program = "/path/to/examples/strain/spectrum.py"', "program", str(HERE / "spectrum.py"))
     place.config.write_text(text, encoding="utf-8")
     for folder in (place.daq, place.results):
         folder.mkdir()

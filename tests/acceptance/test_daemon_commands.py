@@ -101,6 +101,7 @@ def test_a_pid_file_that_disappears_while_its_daemon_lives(lab: DaemonLab) -> No
     """TC-W15."""
     lab.write("good", beat=60)
     pid = lab.start()
+    assert "good (" in lab.run("Transfer", "status")[1]  # though the next heartbeat is a minute away
     lab.pid_file().unlink()
     assert lab.run("Transfer", "start")[0] == 1
     assert lab.run("Transfer", "stop") == (0, f"Transfer stopped, pid {pid}\n")
@@ -223,10 +224,8 @@ def test_before_builddb(tmp_path: Path) -> None:
     lab = DaemonLab(tmp_path / "lab", f"sqlite:///{tmp_path}/none.db")
     code, said = lab.run("Transfer", "start")
     assert code == 1
-    assert (
-        said
-        == f"Transfer was not started: The database sqlite:///{tmp_path}/none.db holds no run database yet: make it with `builddb`.\n"
-    )
+    words = f"The database sqlite:///{tmp_path}/none.db holds no run database yet: make it with `builddb`."
+    assert said == f"Transfer was not started: {words}\n"
     assert not (tmp_path / "none.db").exists()
     until(lambda: lab.processes() == [])
 

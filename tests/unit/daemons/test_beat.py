@@ -166,12 +166,29 @@ def test_who_is_seen_to_be_gone_is_marked(make: Any, database: Database, tmp_pat
     assert rows(database)[0].stopped_at is not None
 
 
-@given(st.binary(max_size=100) | st.recursive(st.none() | st.integers() | st.text(), st.lists).map(lambda x: json.dumps(x).encode())
-       | st.dictionaries(st.sampled_from(["pid", "host", "boot_id", "start_ticks", "at", "stopped_at", "highest"]),
-                         st.none() | st.integers() | st.text() | st.lists(st.none())).map(lambda x: json.dumps(x).encode()))  # fmt: skip
+KEYS = ("pid", "host", "boot_id", "start_ticks", "at", "uptime", "stopped_at", "highest")
+VALUES = st.none() | st.integers() | st.floats() | st.text() | st.lists(st.none())
+DOCUMENTS = st.recursive(VALUES, st.lists) | st.dictionaries(st.sampled_from(KEYS), VALUES, min_size=7)
+
+
+def test_its_age_is_not_by_the_clock_that_people_set(make: Any, tmp_path: Path) -> None:
+    make().write_file()
+    path = tmp_path / "x.beat"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "at": content["at"] - 1e6}))
+    found = beat.read(path)
+    assert found is not None
+    assert found.age < 10
+    path.write_text(json.dumps({**content, "at": content["at"] - 100, "boot_id": "an older one"}))
+    found = beat.read(path)
+    assert found is not None
+    assert 100 <= found.age < 110
+
+
+@given(st.binary(max_size=100) | DOCUMENTS.map(lambda document: json.dumps(document).encode()))
 def test_any_content_can_be_read(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.mktemp("beat") / "x.beat"
     assert beat.read(path) is None
     path.write_bytes(content)
     found = beat.read(path)
-    assert found is None or not found.identity.alive()
+    assert found is None or (not found.identity.alive() and not found.age < 0)

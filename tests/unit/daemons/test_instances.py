@@ -38,7 +38,7 @@ def write_pid(config: Config, identity: Identity) -> None:
 
 
 def write_beat(config: Config, identity: Identity, stopped: float | None = None) -> None:
-    content = {**identity._asdict(), "at": time.time(), "stopped_at": stopped}
+    content = {**identity._asdict(), "at": time.time(), "uptime": 1.0, "stopped_at": stopped}
     places(config, "Transfer").beat.write_text(json.dumps(content))
 
 

@@ -81,9 +81,7 @@ def test_an_archive_as_written_is_right(
     assert all("3 files" in answer and "16384 samples" in answer for answer in answers)
 
 
-@pytest.mark.parametrize(
-    "case", ["flipped", "missing", "more", "twice", "other detector", "no tar", "part only"]
-)
+@pytest.mark.parametrize("case", ["flipped", "missing", "more", "twice", "other detector", "no tar", "part only"])
 def test_an_archive_that_differs_is_seen(
     example: SimpleNamespace, runs: tuple[list[Member], str], tmp_path: Path, case: str
 ) -> None:
@@ -182,26 +180,26 @@ def test_the_configuration_is_right(example: SimpleNamespace, tmp_path: Path) ->
 # ---------------------------------------------------------------------------------------------- the processes
 
 
-def test_its_own_processes_are_found_and_killed_and_no_others(
-    example: SimpleNamespace, tmp_path: Path
-) -> None:
+def test_its_own_processes_are_found_and_killed_and_no_others(example: SimpleNamespace, tmp_path: Path) -> None:
     commands = example.commands.Commands(example.workplace.make(tmp_path, "python3"))
     sleep = ["sleep", "60"]
     marked = subprocess.Popen(sleep, env=commands.environment(), start_new_session=True)
-    named = subprocess.Popen(
-        ["sh", "-c", "sleep 60", "x", str(commands.place.config)], start_new_session=True
-    )
+    named = subprocess.Popen(["sh", "-c", "sleep 60", "x", str(commands.place.config)], start_new_session=True)
+    attempt = commands.place.work / "daq" / "run" / "spectrum.0" / "1"
+    attempt.mkdir(parents=True)
+    (attempt / "token").write_text("abcd123456789\n")
+    job = subprocess.Popen(sleep, env={"ONDECK_TOKEN": "abcd123456789"}, start_new_session=True)
     other = subprocess.Popen(sleep, cwd=tmp_path, env=os.environ | {example.commands.MARK: "another"})
     try:
         found = {one.pid for one in commands.wait_gone(0)}
-        assert {marked.pid, named.pid} <= found
+        assert {marked.pid, named.pid, job.pid} <= found
         assert other.pid not in found
         assert other.pid in {one.pid for one in commands.running([other.pid])}
         assert commands.kill(5) == []
-        assert (marked.wait(5), named.wait(5)) == (-9, -9)
+        assert [process.wait(5) for process in (marked, named, job)] == [-9] * 3
         assert other.poll() is None
     finally:
-        for process in (marked, named, other):
+        for process in (marked, named, job, other):
             process.kill()
             process.wait()
 

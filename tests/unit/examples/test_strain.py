@@ -96,9 +96,7 @@ def test_the_strongest_lines_come_first_and_carry_units(reports: dict[str, Path]
             assert line["width"] <= 3 * content["resolution"]
 
 
-def test_the_same_run_gives_the_same_files(
-    example: SimpleNamespace, runs: dict[str, Path], tmp_path: Path
-) -> None:
+def test_the_same_run_gives_the_same_files(example: SimpleNamespace, runs: dict[str, Path], tmp_path: Path) -> None:
     for turn in ("a", "b"):
         example.spectrum.run(runs["L1"], tmp_path / turn)
     for name in ("lines.json", "asd.png", "qtransform.png"):
@@ -117,9 +115,7 @@ def test_pictures_are_pictures(reports: dict[str, Path]) -> None:
                 assert len(image.convert("RGB").getcolors(maxcolors=1 << 20)) > 50
 
 
-def test_the_daq_copies_the_samples_and_writes_the_marker_last(
-    example: SimpleNamespace, tmp_path: Path
-) -> None:
+def test_the_daq_copies_the_samples_and_writes_the_marker_last(example: SimpleNamespace, tmp_path: Path) -> None:
     import h5py
     import numpy as np
 
@@ -132,9 +128,7 @@ def test_the_daq_copies_the_samples_and_writes_the_marker_last(
         about = json.loads((run.path / "run.json").read_text())
         assert about["start"] == "2010-09-16T06:42:17+00:00"
         with (
-            importlib.resources.as_file(
-                importlib.resources.files("gwpy.testing") / "data" / example.daq.DATA
-            ) as path,
+            importlib.resources.as_file(importlib.resources.files("gwpy.testing") / "data" / example.daq.DATA) as path,
             h5py.File(path) as truth,
             h5py.File(run.path / "strain.hdf5") as copy,
         ):
@@ -178,9 +172,7 @@ def periodogram(series: Any) -> Any:
 
 @settings(max_examples=100, deadline=None)
 @given(
-    tones=st.lists(
-        st.tuples(st.floats(30, RATE / 2 - 30), st.floats(1.5, 30), st.floats(0, 6.28)), max_size=6
-    ),
+    tones=st.lists(st.tuples(st.floats(30, RATE / 2 - 30), st.floats(1.5, 30), st.floats(0, 6.28)), max_size=6),
     seed=st.integers(0, 2**32 - 1),
 )
 def test_lines_are_found_within_the_resolution(
