@@ -58,7 +58,8 @@ class Archiver:
         """A bundle that somebody left half done."""
         statuses = (BundleStatus.WRITING, BundleStatus.WRITTEN)
         free = text(
-            f"storage = :storage AND status IN ('writing', 'written') AND {unheld(self.db.dialect)}"
+            "storage = :storage AND status <> 'verified' AND status IN ('writing', 'written')"
+            f" AND {unheld(self.db.dialect)}"
         )
         with self.db.read() as session:
             if session.execute(select(Bundle.id).where(free), {"storage": self.storage}).first() is None:
@@ -71,7 +72,7 @@ class Archiver:
                     status,
                     1,
                     lease=self.lease,
-                    where="storage = :storage",
+                    where="storage = :storage AND status <> 'verified'",
                     storage=self.storage,
                 )
                 if claims:
@@ -120,6 +121,8 @@ class Archiver:
             lane.log.warning("overtaken", extra={"bundle": one.id})
         except WorkCancelled as error:
             lane.log.info("broken off", extra={"bundle": one.id, "why": str(error)})
+            if not lane.stopping.is_set():  # it did not get on: that is a try that failed
+                self._give_back(one, str(error))
             with self.db.write() as session:
                 release(session, [one])
         except Exception as error:  # goes on the row, and never stops the loop

@@ -13,6 +13,7 @@ from ..config.daemons import DaemonSettings
 from ..config.model import Config
 from ..db.engine import Database
 from ..db.steps import Claim
+from ..rules.dropping import in_use
 from ..sites.work import Work
 from .leases import Keeper
 from .logs import Adapter
@@ -122,5 +123,5 @@ class Daemon(ABC):
 
     def refuses(self, config: Config) -> str | None:
         """Why this daemon can't go on with another configuration (live rows use what it drops); None when it can."""
-        del config
-        return None
+        with self.db.read() as session:
+            return in_use(session, self.config, config)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import func, select, text, update
+from sqlalchemy import ColumnElement, false, func, or_, select, text, update
 from sqlalchemy.orm import Session, aliased
 
 from ..config import Config
@@ -55,18 +55,27 @@ class Gatherer:
                 source.form == "plain",
                 source.job_id.is_(None),
                 source.storage.in_(disks),
+                self._ready(),
             )
             .order_by(Copy.id)
             .limit(_BATCH)
         )
         found: dict[int, tuple[Copy, Run, Copy]] = {}
         for copy, run, there in rows:
-            listener = self.config.listeners.get(run.listener or "")
-            if listener is None or run.status not in _READY[listener.archive_when]:
-                continue
-            if copy.id not in found or there.storage == listener.storage:
+            if copy.id not in found or there.storage == self.config.listeners[run.listener or ""].storage:
                 found[copy.id] = (copy, run, there)
         return list(found.values())
+
+    def _ready(self) -> ColumnElement[bool]:
+        """SQL: the run has come to where its listener has it archived. (The others must not stand in the way.)"""
+        listeners = self.config.listeners.values()
+        return or_(
+            false(),
+            *(
+                Run.listener.in_([one.name for one in listeners if one.archive_when == when]) & Run.status.in_(statuses)
+                for when, statuses in _READY.items()
+            ),
+        )
 
     def gather(self) -> int:
         """Put what waits into the open bundle of its source storage; returns how many copies."""
@@ -88,12 +97,19 @@ class Gatherer:
         """The open bundle that takes runs from storage `source` and isn't full; made if there is none."""
         bundles = session.scalars(
             select(Bundle.id)
-            .where(Bundle.storage == self.storage, Bundle.status == BundleStatus.OPEN, Bundle.path.is_(None))
+            .where(
+                Bundle.storage == self.storage,
+                text("bundles.status <> 'verified'"),
+                Bundle.status == BundleStatus.OPEN,
+                Bundle.path.is_(None),
+            )
             .order_by(Bundle.id.desc())
             .with_for_update()
         ).all()
         for bundle_id in bundles:
             members = self.members(session, bundle_id)
+            while members and not self.readable(session, members[:1]):  # it can't say where its runs lie
+                members = members[1:]
             nbytes = sum(c.nbytes or 0 for c, _ in members)
             full = len(members) >= self.section.bundle.count or nbytes >= self.section.bundle.size
             if not full and all(self.source_of(session, run).storage == source for _, run in members[:1]):
@@ -170,14 +186,15 @@ class Gatherer:
         ]
 
     def next_due(self, session: Session) -> float | None:
-        """Seconds until the oldest open bundle is old enough; None when there is none."""
-        oldest = session.scalar(
-            select(func.min(Bundle.created_at)).where(
+        """Seconds until the first open bundle with something in it is old enough; None when there is none."""
+        bundles = session.scalars(
+            select(Bundle).where(
                 Bundle.storage == self.storage,
-                text("status <> 'verified'"),
+                text("bundles.status <> 'verified'"),
                 Bundle.status == BundleStatus.OPEN,
+                select(Copy.id).where(Copy.bundle_id == Bundle.id).exists(),
             )
-        )
-        if oldest is None:
-            return None
-        return max(0.0, (oldest + self.section.bundle.age - database_time(session)).total_seconds())
+        ).all()
+        now = database_time(session)
+        times = (max(one.created_at + self.section.bundle.age, one.not_before or now) for one in bundles)
+        return min((max(0.0, (at - now).total_seconds()) for at in times), default=None)

@@ -188,7 +188,7 @@ class Transfer(Daemon):
         )
         if listener.storage == storage:
             return first_closed(pause(session, s) for s in sites)
-        room = space(session, self.config, listener.storage, run.nbytes or 0)
+        room = space(session, self.config, listener.storage, run.nbytes or 0, run_id=run.id)
         return first_closed([*(pause(session, s) for s in sites), room])
 
     @staticmethod
@@ -238,7 +238,8 @@ class Transfer(Daemon):
         except LeaseLost:
             lane.log.warning("overtaken", extra={"run": name})
         except WorkCancelled as error:
-            self._give_back(errand, str(error), count=False)
+            # The daemon ends: that costs no try. A copy that did not get on does.
+            self._give_back(errand, str(error), count=not lane.stopping.is_set())
             lane.log.info("broken off", extra={"run": name, "why": str(error)})
         except Refused as error:
             self._give_back(errand, str(error), final=True)

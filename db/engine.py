@@ -6,6 +6,7 @@ is shared between machines.
 
 from __future__ import annotations
 
+import re
 import select
 import sqlite3
 import time
@@ -16,14 +17,15 @@ from typing import Any, Protocol
 
 import psycopg2
 import psycopg2.extensions
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
 from .errors import NetworkFileSystem, UnsupportedDatabase
 from .triggers import CHANNEL
 
-_NETWORK = ("nfs", "afs", "cifs", "smb", "fuse.sshfs", "ceph", "glusterfs", "lustre", "beegfs", "gpfs", "9p")
+_NETWORK = ("nfs", "afs", "cifs", "smb", "sshfs", "ceph", "glusterfs", "lustre", "beegfs", "gpfs", "9p")
+MOUNTS = Path("/proc/self/mounts")
 _BUSY_SECONDS = 30.0
 _GLANCE_SECONDS = 0.1
 
@@ -49,21 +51,19 @@ class Database:
         try:
             self.url = make_url(url)
         except ArgumentError as error:
-            raise UnsupportedDatabase(url=repr(str(url)[:80])) from error
+            shown = re.sub(r"(:)[^/:][^@]*@", r"\1***@", str(url))  # it may hold a password all the same
+            raise UnsupportedDatabase(url=repr(shown[:80])) from error
         if self.url.drivername == "postgresql":  # which driver that means depends on SQLAlchemy's version
             self.url = self.url.set(drivername="postgresql+psycopg2")
         self.dialect = self.url.get_backend_name()
-        if self.dialect == "sqlite" and self.url.database and self.url.get_driver_name() == "pysqlite":
-            refuse_network_file_system(Path(self.url.database))
+        driver, file = self.url.get_driver_name(), self.url.database
+        if driver == "pysqlite" and file not in (None, "", ":memory:"):
+            refuse_network_file_system(Path(str(file)))
             self.engine = create_engine(self.url, connect_args={"timeout": _BUSY_SECONDS})
             event.listen(self.engine, "connect", _sqlite_connection)
             event.listen(self.engine, "begin", _sqlite_begin)
-        elif self.dialect == "postgresql" and self.url.get_driver_name() == "psycopg2":
-            self.engine = create_engine(
-                self.url,
-                pool_pre_ping=True,
-                connect_args={"connect_timeout": 10, "options": "-c timezone=UTC -c synchronous_commit=on"},
-            )
+        elif driver == "psycopg2":
+            self.engine = create_engine(self.url, pool_pre_ping=True, connect_args=_libpq(self.url))
         else:
             raise UnsupportedDatabase(url=self.masked)
         self._writing: Engine = self.engine.execution_options(ondeck_writes=True)
@@ -105,17 +105,33 @@ class Database:
 def refuse_network_file_system(path: Path) -> None:
     """Raise NetworkFileSystem when `path` lies on one, by /proc/self/mounts."""
     try:
-        mounts = Path("/proc/self/mounts").read_text(errors="surrogateescape")
+        mounts = MOUNTS.read_text("utf-8", "surrogateescape")
     except OSError:
         return
     real, best, kind = path.absolute().resolve(), Path("/"), ""
-    for line in mounts.splitlines():
+    for line in mounts.split("\n"):
         fields = line.split(" ")
-        where = Path(fields[1].encode("utf-8", "surrogateescape").decode("unicode_escape", "replace"))
+        if len(fields) < 3:
+            continue
+        where = Path(re.sub(r"\\([0-7]{3})", lambda code: chr(int(code[1], 8)), fields[1]))
         if real.is_relative_to(where) and len(where.parts) >= len(best.parts):
             best, kind = where, fields[2]
-    if kind.startswith(_NETWORK):
+    if kind.removeprefix("fuse.").startswith(_NETWORK):
         raise NetworkFileSystem(path=path, kind=kind)
+
+
+def _libpq(url: URL) -> dict[str, Any]:
+    """Connection parameters: a server that vanishes without a word is noticed within a minute. The address's own
+    parameters come first."""
+    ours = {
+        "connect_timeout": 10,
+        "keepalives_idle": 20,
+        "keepalives_interval": 10,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 40_000,  # ms
+    }
+    options = f"-c timezone=UTC -c synchronous_commit=on {url.query.get('options', '')}".strip()
+    return {**{key: value for key, value in ours.items() if key not in url.query}, "options": options}
 
 
 def _sqlite_connection(connection: sqlite3.Connection, _record: Any) -> None:
@@ -171,10 +187,11 @@ class _Listener:
 
     def __init__(self, url: URL) -> None:
         self._dsn = url.set(drivername="postgresql").render_as_string(hide_password=False)
+        self._arguments = _libpq(url)
         self._connection = self._connect()
 
     def _connect(self) -> psycopg2.extensions.connection:
-        connection = psycopg2.connect(self._dsn, connect_timeout=10)
+        connection = psycopg2.connect(self._dsn, **self._arguments)
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(f"LISTEN {CHANNEL}")
@@ -199,17 +216,3 @@ class _Listener:
 
     def close(self) -> None:
         self._connection.close()
-
-
-def execute_all(connection: Connection, statements: list[str]) -> None:
-    """Run DDL `statements` one by one, as they are (a colon in them is no parameter)."""
-    for statement in statements:
-        connection.exec_driver_sql(
-            statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement
-        )
-
-
-def ping(database: Database) -> None:
-    """Ask the database for a 1; raises its error when it is away."""
-    with database.read() as session:
-        session.execute(text("SELECT 1"))

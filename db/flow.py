@@ -47,7 +47,7 @@ class Beat(NamedTuple):
 
 def all_runs(session: Session) -> dict[str, int]:
     """How many runs are in each status. Reads them all: not to be asked every second."""
-    rows = session.execute(select(Run.status, func.count()).group_by(Run.status)).tuples()
+    rows = session.execute(select(Run.status, func.count()).group_by(Run.status))
     return dict(rows.all())
 
 
@@ -89,7 +89,7 @@ def waiting_for_people(session: Session) -> list[tuple[str, str, str | None]]:
         select(Run.name, Job.module, Job.reason).join(Run, Run.id == Job.run_id)
         .where(text("jobs.status = 'waiting'")).order_by(Job.id.desc()).limit(10)
     )  # fmt: skip
-    return list(rows.tuples())
+    return list(rows)
 
 
 def newest_id(session: Session) -> int:
@@ -145,7 +145,7 @@ def rates(session: Session, within: timedelta) -> dict[str, int]:
         .where(recent.c.table_name == "runs", recent.c.at >= since)
         .where(recent.c.source.is_(None) | (recent.c.source != recent.c.to))
         .group_by(recent.c.to)
-    ).tuples()
+    )
     return dict(rows.all())
 
 

@@ -47,7 +47,7 @@ def check(database: Database) -> None:
 def upgrade(database: Database, to: str = "head") -> None:
     """Bring the schema to revision `to`, whole or not at all."""
     config = AlembicConfig()
-    config.set_main_option("script_location", str(_SCRIPTS))
+    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
     with _alone(database), database.engine.execution_options(ondeck_writes=True).connect() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, to)

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from ..config import Config
 from ..config.units import format_size
 from ..db.clock import database_time
-from ..db.models import Copy, Job, Run
+from ..db.models import Copy, Job, Receipt, Run
 from ..db.states import LIVE_JOBS, CopyStatus
 from ..db.tables import Site
 from .probes import last
@@ -68,9 +68,8 @@ def pause(session: Session, site: str) -> Closed | None:
 
 def live_jobs(session: Session, site: str) -> int:
     """How many jobs of `site` have something outside that runs or could start."""
-    live = ", ".join(f"'{s}'" for s in LIVE_JOBS)
-    query = text(f"SELECT count(*) FROM jobs WHERE site = :site AND status IN ({live})")
-    return int(session.execute(query, {"site": site}).scalar_one())
+    counts = (f"(SELECT count(*) FROM jobs WHERE status = '{s}' AND site = :site)" for s in LIVE_JOBS)
+    return int(session.execute(text(f"SELECT {' + '.join(counts)}"), {"site": site}).scalar_one())
 
 
 def free_slots(session: Session, config: Config, site: str) -> int | None:
@@ -92,8 +91,13 @@ def slots(session: Session, config: Config, site: str) -> Closed | None:
     return None
 
 
-def space(session: Session, config: Config, storage: str, nbytes: int) -> Closed | None:
-    """A storage must have room for `nbytes`, what is on its way there already, and its reserve."""
+def space(
+    session: Session, config: Config, storage: str, nbytes: int, *, run_id: int | None = None
+) -> Closed | None:
+    """A storage must have room for `nbytes`, what is on its way there already, and its reserve.
+
+    `run_id`: whose copy it is about; a try of its own that was broken off is not counted twice.
+    """
     probe = last(session, "space", storage)
     if probe is None:
         return Closed(
@@ -106,7 +110,10 @@ def space(session: Session, config: Config, storage: str, nbytes: int) -> Closed
         return Closed("space", probe.error, "opens when the storage is seen again", probe.seen_at)
     coming = session.scalar(
         select(func.coalesce(func.sum(Copy.nbytes), 0)).where(
-            Copy.storage == storage, text("status = 'writing'"), Copy.status == CopyStatus.WRITING
+            text("status IN ('writing', 'suspect', 'deleting')"),  # as the index has it
+            Copy.storage == storage,
+            Copy.status == CopyStatus.WRITING,
+            Copy.run_id != (-1 if run_id is None else run_id),
         )
     )
     free = int(probe.value["free"]) - int(coming or 0)
@@ -118,17 +125,28 @@ def space(session: Session, config: Config, storage: str, nbytes: int) -> Closed
 
 
 def data(session: Session, run_id: int, storage: str | None) -> Closed | None:
-    """A job needs its run's data: a verified copy that nobody wants to remove."""
+    """A job needs its run's data: a verified copy that nobody wants to remove.
+
+    While a receipt is open the copy's directory may bear another name: then it is not there yet, even when it is
+    wanted again.
+    """
     if storage is None:
         return None
     copy = session.scalar(
-        select(Copy).where(
-            Copy.run_id == run_id, Copy.storage == storage, Copy.job_id.is_(None), Copy.form == "plain"
-        )
+        select(Copy)
+        .where(Copy.run_id == run_id, Copy.storage == storage, Copy.job_id.is_(None), Copy.form == "plain")
+        .execution_options(populate_existing=True)
     )
-    if copy is not None and copy.status == CopyStatus.VERIFIED and copy.wanted:
+    if copy is None:
+        what = "not there"
+    elif not copy.wanted:
+        what = "being removed"
+    elif copy.status != CopyStatus.VERIFIED:
+        what = copy.status
+    elif session.scalar(select(Receipt.id).where(Receipt.copy_id == copy.id, text("closed_at IS NULL"))) is not None:
+        what = "not back yet from a removal that was called off"
+    else:
         return None
-    what = "not there" if copy is None else copy.status if copy.wanted else "being removed"
     return Closed("data", f"the run's copy on storage {storage} is {what}", "opens when it is verified there")
 
 

@@ -135,7 +135,6 @@ def dependants(session: Session, jobs: Sequence[JobRow]) -> list[JobRow]:
             session.execute(
                 select(Job, Run).join(Run, Run.id == Job.run_id).where(Job.prerequisite_id.in_(level))
             )
-            .tuples()
             .all()
         )
         level = {job.id for job, _ in rows if job.id not in found}

@@ -230,7 +230,7 @@ def _put_since(session: Session, table: str, ids: Sequence[int], wanted: set[str
         .group_by(Transition.row_id)
     )  # fmt: skip
     since = dict(
-        session.execute(select(Transition.row_id, Transition.at).where(Transition.id.in_(last))).tuples().all()
+        session.execute(select(Transition.row_id, Transition.at).where(Transition.id.in_(last))).all()
     )
     now = database_time(session)
     _put(found, "since", since)

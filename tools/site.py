@@ -72,7 +72,7 @@ def list_sites(path: str | None, local: bool) -> None:
         live = dict(
             session.execute(
                 select(Job.site, func.count()).where(Job.status.in_(LIVE_JOBS)).group_by(Job.site)
-            ).tuples().all()
+            ).all()
         )  # fmt: skip
         rows = []
         for name, section in config.sites.items():

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,9 +13,11 @@ from typing import Any
 import pytest
 from support.daemonlab import until
 from support.lab import DAEMONS, Lab
+from support.mail import mail_server, mail_sink
 from support.soak import SOAK
 from support.stepping import stepping
 
+from ondeck.db import clock
 from ondeck.sites.storage import Storage
 
 MakeLab = Callable[..., Lab]
@@ -31,7 +32,7 @@ def make_lab(tmp_path: Path, db_url: str) -> Iterator[MakeLab]:
     def make(**settings: Any) -> Lab:
         lab = Lab(tmp_path / "lab", db_url, **settings)
         made.append(lab)
-        lab.run("builddb")
+        lab.build()
         return lab
 
     yield make
@@ -94,10 +95,17 @@ def test_FA_A1_sizes_and_checksums_are_equal_before_the_source_is_removed(
     assert "acquired -> transferring" in told
     assert "transferring -> ondeck" in told
     assert 'remove = "ondeck" of source daq' in told
-    (row,) = lab.listed("--columns", "name,status,where")
-    assert row == {"name": RUN, "status": "archived", "where": "disk+tape"}
+    (row,) = lab.listed("--columns", "name,status,data")
+    assert row == {"name": RUN, "status": "archived", "data": "disk+tape"}
     assert lab.leftovers() == []
     lab.check_end()
+
+
+def taken(lab: Lab) -> None:
+    """The runs that lie there are taken, and the space is measured."""
+    with stepping(lab.config) as daemons:
+        while daemons.step("RunsProvider", "DiskMonitor"):
+            pass
 
 
 BAD_RSYNCS = {
@@ -113,16 +121,15 @@ def test_FA_A3_a_transfer_that_fails_leaves_the_source_and_is_tried_again(make_l
     lab = make_lab(remove="ondeck")
     lab.change("[daemons.RunsProvider]", '[daemons.Transfer]\nstall = "1s"\nlease = "2s"\n[daemons.RunsProvider]')
     lab.write_run(RUN, 20180501)
-    lab.once("RunsProvider", "DiskMonitor")
+    taken(lab)
     for number, (case, (script, words)) in enumerate(BAD_RSYNCS.items(), start=1):
         lab.once("Transfer", **lab.rsync(script))
         row = lab.run_row(RUN)
         assert (row["status"], row["tries"]) == ("acquired", number), case
         assert words in row["reason"], case
-        assert lab.log("Transfer").count("transfer failed") == number, case
+        assert sum(f"run={RUN} why=" in line for line in lab.log("Transfer").splitlines()) == number, case
         assert not (lab.folder / "raw/daq" / RUN).exists(), case
         source_is_whole(lab)
-        lab.query("SELECT 1")
         until(lambda: not lab.query("SELECT 1 FROM runs WHERE not_before > :now", now=database_now(lab)), 10)
     lab.once("Transfer", "DiskMonitor", **lab.rsync('echo "*** Authorised users only! ***" >&2\nexec $REAL "$@"'))
     row = lab.run_row(RUN)
@@ -140,7 +147,7 @@ def database_now(lab: Lab) -> Any:
 def test_FA_A3_the_daemon_itself_is_killed_in_a_transfer(make_lab: MakeLab) -> None:
     lab = make_lab()
     lab.write_run(RUN, 20180501)
-    lab.once("RunsProvider", "DiskMonitor")
+    taken(lab)
     with lab.begin("Transfer", "foreground", **lab.rsync("exec sleep 600")) as daemon:
         until(lambda: lab.run_row(RUN)["status"] == "transferring")
         daemon.kill()
@@ -151,10 +158,11 @@ def test_FA_A3_the_daemon_itself_is_killed_in_a_transfer(make_lab: MakeLab) -> N
     assert lab.leftovers() == []
 
 
+@pytest.mark.parametrize("db_url", ["sqlite"], indirect=True)
 def test_FA_A4_a_byte_that_is_corrupted_at_the_destination(make_lab: MakeLab) -> None:
     lab = make_lab(remove="ondeck")
     lab.write_run(RUN, 20180501)
-    lab.once("RunsProvider", "DiskMonitor")
+    taken(lab)
     flip = (
         '$REAL "$@" || exit\nfor last; do :; done\n'
         "printf Z | dd of=\"${last}data.bin\" bs=1 seek=1000 conv=notrunc status=none\n"
@@ -175,10 +183,12 @@ def test_FA_A4_a_byte_that_is_corrupted_at_the_destination(make_lab: MakeLab) ->
     assert lab.sums_below(lab.folder / "raw/daq" / RUN) == lab.sums[RUN]
 
 
-def test_FA_A5_a_live_transfer_is_left_alone_and_a_dead_one_is_taken_up(make_lab: MakeLab) -> None:
+def test_FA_A5_a_live_transfer_is_left_alone_and_a_dead_one_is_taken_up(
+    make_lab: MakeLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lab = make_lab(lease="30s")
     lab.write_run(RUN, 20180501)
-    lab.once("RunsProvider", "DiskMonitor")
+    taken(lab)
     lab.once("Transfer", **lab.rsync("exit 23"))  # a try that failed, by now long ago:
     lab.execute(
         'INSERT INTO transitions (table_name, row_id, source, "to", at, actor, reason)'
@@ -200,7 +210,9 @@ def test_FA_A5_a_live_transfer_is_left_alone_and_a_dead_one_is_taken_up(make_lab
             worker.send_signal(signal.SIGSTOP)  # no worker any more, as far as the others can see
             until(lambda: "T" in Path(f"/proc/{worker.pid}/stat").read_text().rpartition(")")[2].split()[0])
             os.remove(lab.programs / "rsync")  # noqa: PTH107
-            lab.run("DiskMonitor", "foreground", "--once", config=second, ONDECK_TEST_CLOCK_OFFSET="40")
+            with monkeypatch.context() as patch:
+                patch.setattr(clock, "_offset", 40.0)  # the space was measured, by then
+                taken(lab)
             lab.run("Transfer", "foreground", "--once", config=second, ONDECK_TEST_CLOCK_OFFSET="40")
             row = lab.run_row(RUN)
             assert row["status"] == "ondeck"
@@ -212,3 +224,96 @@ def test_FA_A5_a_live_transfer_is_left_alone_and_a_dead_one_is_taken_up(make_lab
             worker.kill()
     assert history(lab, RUN)[-1] == ("transferring", "ondeck")
     assert lab.sums_below(lab.folder / "raw/daq" / RUN) == lab.sums[RUN]
+
+
+def test_FA_A8_two_instances_of_every_daemon_share_200_runs(make_lab: MakeLab) -> None:
+    """Each run is moved once, each payload started once, and each of the twelve has moved something."""
+    lab = make_lab(remove="never", count=20, seconds=0)
+    lab.change("slots = 4", "slots = 8")
+    lab.change('interval = "1s"', 'interval = "0.5s"')
+    count = 200 if SOAK or lab.url.startswith("postgresql") else 60
+    with mail_server() as mails:
+        lab.add(mail_sink(mails))
+        second = lab.twin("second.toml", "state2")
+        # The barrier: nothing moves at the site until all of them are there.
+        lab.run("ondeck", "site", "pause", "here", "--reason", "barrier")
+        both = [lab.begin("ondeck", "start", config=config) for config in (lab.config, second)]
+        assert [(p.communicate()[0], p.returncode) for p in both if p.wait() != 0] == []
+        pids = {name: {lab.pid(name, state) for state in ("state", "state2")} for name in DAEMONS}
+        names = [f"run{number}" for number in range(1, count + 1)]
+        for number, name in enumerate(names[: count // 2], start=1):
+            lab.write_run(name, number, size=100)
+        lab.run("ondeck", "site", "resume", "here")
+        for number, name in enumerate(names[count // 2 :], start=count // 2 + 1):
+            lab.write_run(name, number, size=100)
+            if number % 5 == 0:
+                lab.execute(
+                    "INSERT INTO outbox (stream, sink, subject, body, status) VALUES (:stream, 'mail', 's', 'b', 'queued')",
+                    stream=f"s{number}",
+                )
+                time.sleep(0.2)  # the DAQ writes on while they work
+        lab.until_status(names, "archived", 150)
+        until(lambda: not lab.query("SELECT 1 FROM outbox WHERE status <> 'sent'"), 30)
+        actors = lab.actors()
+        stops = [lab.begin("ondeck", "stop", config=config) for config in (lab.config, second)]
+        assert [(p.communicate()[0], p.returncode) for p in stops if p.wait() != 0] == []
+    lab.check_end()
+    moves = lab.query(
+        "SELECT row_id, count(*) FROM transitions WHERE table_name = 'runs' AND \"to\" = 'transferring' GROUP BY row_id"
+    )
+    assert sorted(number for _, number in moves) == [1] * count
+    assert lab.query("SELECT count(*), count(DISTINCT job_id) FROM attempts") == [(count, count)]
+    assert {name: actors.get(name, set()) for name in DAEMONS} == pids
+    assert lab.daemons_alive() == []
+
+
+HOSTILE = [
+    "x; touch pwned",
+    "$(touch pwned)",
+    "`touch pwned`",
+    "-rf",
+    "two\nlines",
+    "Zürich",
+    "run 7",
+    "\u202eelif",
+    "x" * 201,
+]
+INSERTED = ["x; touch /tmp/pwned-{mark}", "../../daq", "..", ".hidden", "/etc", "two\nlines", "Zürich", "x" * 10_000_000]
+
+
+def test_FA_A13_and_FA_P9_hostile_names_are_refused_and_inserted_rows_flow_to_the_archive(make_lab: MakeLab) -> None:
+    """In the DAQ's directory, by `ondeck run add`, by INSERT; no file appears, and the others flow on."""
+    lab = make_lab(remove="never", count=2)
+    mark = lab.folder.parent.name
+    for name in HOSTILE:
+        lab.write_run(name, 7)
+    hostile_sums, lab.sums = lab.sums, {}
+    inserted = [name.format(mark=mark) for name in INSERTED]
+    lab.run("ondeck", "start")
+    for name in inserted:
+        lab.execute("INSERT INTO runs (name, status) VALUES (:name, 'acquired')", name=name)
+    for name in ("x; touch pwned", "../../daq", "two\nlines", "x" * 100_000):
+        refused = lab.run("ondeck", "run", "add", "--", name, code=1)
+        assert "can't be a run's name" in refused.stderr
+        assert refused.stderr.startswith("ondeck: ")
+    lab.execute("INSERT INTO runs (name, status) VALUES ('20180501_1200', 'acquired')")  # FA-P9, before its data
+    assert "was added" in lab.run("ondeck", "run", "add", "20180501_1300").stdout
+    assert "is there already" in lab.run("ondeck", "run", "add", "20180501_1300").stdout
+    for number, name in enumerate(("20180501_1200", "20180501_1300", "20180501_1400"), start=1):
+        lab.write_run(name, number)
+    lab.until_status(list(lab.sums), "archived", 90)
+    bad = [*HOSTILE, *inserted]
+    until(lambda: lab.query("SELECT count(*) FROM runs WHERE status = 'failed'")[0][0] >= len(set(bad)), 30)
+    shown = [row for row in lab.listed("--columns", "name,status,reason") if row["status"] == "failed"]
+    assert len(shown) == len(set(bad))
+    for row in shown:
+        assert "can't be a run's name" in row["reason"], row["reason"][:300]
+    assert lab.run("listdb").returncode == 0, "nor does a table break"
+    pwned = [path for path in lab.folder.rglob("*") if path.name.startswith("pwned")]
+    assert pwned == []
+    assert not any(Path(place, f"pwned{end}").exists() for place in ("/", "/tmp") for end in ("", f"-{mark}"))
+    for name in HOSTILE:
+        assert lab.sums_below(lab.folder / "daq" / name).keys() >= hostile_sums[name].keys(), "it stays where it is"
+    lab.run("ondeck", "stop")
+    lab.execute("DELETE FROM runs WHERE status = 'failed'")
+    lab.check_end(by_hand=True)

@@ -14,9 +14,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from ondeck.db.states import LEGAL_STEPS
 from support.experiment import Experiment
 from support.soak import SOAK
+
+from ondeck.db.states import LEGAL_STEPS
 
 FLOW = Path(__file__).parents[1] / "support" / "flow.py"
 

@@ -18,6 +18,9 @@ import time
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import event
+from sqlalchemy.orm import Session
+
 from ondeck.config import load
 from ondeck.daemons.base import Daemon, Lane
 from ondeck.daemons.diskmonitor import DiskMonitor
@@ -30,8 +33,6 @@ from ondeck.db import steps
 from ondeck.db.actor import set_actor
 from ondeck.db.engine import Database
 from ondeck.sites.transport.local import LocalTransport
-from sqlalchemy import event
-from sqlalchemy.orm import Session
 
 DAEMONS: list[type[Daemon]] = [RunsProvider, Transfer, JobOrganizer, Process, DiskMonitor]
 

@@ -12,6 +12,9 @@ from typing import Any
 
 from sqlalchemy import create_engine, text
 
+from ondeck.config import load
+from ondeck.db.engine import Database
+from ondeck.tools.disks import all_disks, initialise
 from support import commands
 from support.daemonlab import alive, until
 from support.experiment import Experiment
@@ -50,6 +53,16 @@ class Lab(Experiment):
         return path
 
     # ---- commands
+
+    def build(self) -> None:
+        """What `builddb` does for the storages, in this process: quicker. (The schema is there already.)"""
+        config = load(self.config)
+        db = Database(self.url)
+        try:
+            for disk in all_disks(config):
+                initialise(config, db, disk)
+        finally:
+            db.dispose()
 
     def run(
         self, name: str, *words: str, code: int | None = 0, config: Path | None = None, **env: str

@@ -28,10 +28,12 @@ class Stepping:
     def __init__(self, db: Database, lanes: list[tuple[Daemon, Lane]]) -> None:
         self.db, self.lanes = db, lanes
 
-    def step(self) -> int:
-        """One step of each lane; returns how many rows moved."""
+    def step(self, *names: str) -> int:
+        """One step of each lane of these daemons (none named: of all); returns how many rows moved."""
         moved = 0
         for daemon, lane in self.lanes:
+            if names and daemon.name not in names:
+                continue
             set_actor(f"{daemon.name}@{os.uname().nodename}:{os.getpid()}")
             moved += daemon.step(lane)
         return moved

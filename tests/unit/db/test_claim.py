@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from support.rows import LEASE, execute, history, make, make_one, row, seen, status, take
 
 from ondeck.db import actor as actors
 from ondeck.db import clock
@@ -14,7 +15,6 @@ from ondeck.db.clock import NOW, database_time
 from ondeck.db.engine import Database
 from ondeck.db.models import Job, Run
 from ondeck.db.steps import Claim, advance, claim, look, release, renew
-from support.rows import LEASE, execute, history, make, make_one, row, seen, status, take
 
 HOUR = timedelta(hours=1)
 

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import bindparam, select, text
 from sqlalchemy.dialects import sqlite
+from support.rows import execute, make_one, row
 
 from ondeck.db import clock
 from ondeck.db.clock import UTCDateTime, database_time, later_sql, now, now_sql
 from ondeck.db.engine import Database
 from ondeck.db.models import Run
-from support.rows import execute, make_one, row
 
 DAY = timedelta(days=1)
 
@@ -79,7 +79,7 @@ def test_time_goes_on_within_a_transaction(database: Database) -> None:
             pytest.fail("the time stands still")
 
 
-moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))  # noqa: DTZ001
+moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
 zones = st.integers(-14 * 60, 14 * 60).map(lambda m: timezone(timedelta(minutes=m)))
 
 
@@ -116,7 +116,7 @@ def test_times_come_back_from_both_databases(database: Database, moment: datetim
 
 def test_a_time_without_zone_is_refused_by_both(database: Database) -> None:
     with pytest.raises(Exception, match="without zone"):
-        make_one(database, "runs", "acquired", started_at=datetime(2026, 1, 1))  # noqa: DTZ001
+        make_one(database, "runs", "acquired", started_at=datetime(2026, 1, 1))
 
 
 def test_stored_times_and_the_clock_are_compared_rightly(database: Database) -> None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from support.rows import MODELS
 
 from ondeck.db.base import Base
 from ondeck.db.ddl import statements
 from ondeck.db.states import LEGAL_STEPS, STATUSES, is_legal
-from support.rows import MODELS
 
 DAEMONS = {"RunsProvider", "Transfer", "JobOrganizer", "Process", "DiskMonitor", "Messenger"}
 LIVE = "submitting pending running"

@@ -12,6 +12,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
+from support.rows import (
+    LEASE,
+    MODELS,
+    Entry,
+    check_history,
+    history,
+    make,
+    make_one,
+    row,
+    seen,
+    status,
+    take,
+)
 
 from ondeck.db import actor as actors
 from ondeck.db.clock import NOW, database_time
@@ -31,19 +44,6 @@ from ondeck.db.steps import (
     release,
     release_of,
     renew,
-)
-from support.rows import (
-    LEASE,
-    MODELS,
-    Entry,
-    check_history,
-    history,
-    make,
-    make_one,
-    row,
-    seen,
-    status,
-    take,
 )
 
 
