@@ -106,7 +106,8 @@ def launch(arguments: Sequence[str], wait: float) -> Answer:
             writing = -1
             answer = _answer(reading, time.monotonic() + wait)
             if answer.error and not answer.known and child.poll() is None:
-                child.kill()  # it hangs before it has forked
+                child.kill()
+                answer = Answer(None, "it hung before it had forked, and was killed")
         return answer
     finally:
         os.close(reading)

@@ -191,7 +191,7 @@ class _Listener:
         self._connection = self._connect()
 
     def _connect(self) -> psycopg2.extensions.connection:
-        connection = psycopg2.connect(self._dsn, **self._arguments)
+        connection: psycopg2.extensions.connection = psycopg2.connect(self._dsn, **self._arguments)
         connection.autocommit = True
         with connection.cursor() as cursor:
             cursor.execute(f"LISTEN {CHANNEL}")

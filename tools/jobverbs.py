@@ -85,12 +85,17 @@ def carry_out(db: Database, verb: Verb, *, yes: bool) -> None:
     done = _attempt(db, verb, ASK_ABOVE if not yes else None)
     if done is None:
         done = _preview(db, verb)
-        if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        if not at_terminal():
             raise NotConfirmed(count=len(done))
         click.confirm(f"Do this to {counted(len(done), 'row')}?", abort=True, err=True)
         done = _attempt(db, verb, None)
         assert done is not None
     show(done)
+
+
+def at_terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
 
 
 class _TakeBack(Exception):

@@ -62,17 +62,19 @@ class Demo:
     def run(self) -> None:
         """All of it; raises DemoFailed, CommandFailed, ArchiveDiffers, ResultsDiffer, Interrupted."""
         self.say(f"The demo's folder: {shown(self.place.folder)}")
-        self.say("The data: one second of strain of 2010-09-16, seconds before the merger of a signal that was")
-        self.say("injected into the detectors' hardware. So there is noise, and there are lines, but no chirp.")
+        self.say("The data: one second of real strain of 2010-09-16, some seconds before the merger")
+        self.say("of a signal that was injected into the detectors' hardware. So there is noise, and")
+        self.say("there are lines, but there is no chirp.")
         try:
             self.command("builddb")
             self.command("ondeck", "start")
             checksums = self.flow()
             self.heading("The runs")
-            self.command("listdb")
+            self.command("listdb", "--columns", "name,events,size,status,data,jobs")
         finally:
             self.stop()
-        self.heading("The archive, held against what the DAQ wrote (with tarfile, hashlib and h5py, not by ondeck)")
+        self.heading("The archive, held against what the DAQ wrote")
+        self.say("  (by Python's tarfile and hashlib and by h5py, not by ondeck)")
         for line in verify(self.place.tape, read_checksums(checksums)):
             self.say(f"  ✔ {line}")
         self.heading("The lines, held against what is known")

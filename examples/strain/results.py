@@ -12,7 +12,7 @@ from truth import KNOWN
 from workplace import Workplace
 
 FILES = ("lines.json", "asd.png", "qtransform.png")
-STRONGEST = 5
+STRONGEST = 4
 """So many lines of each detector are named."""
 
 
@@ -29,7 +29,8 @@ def collect(place: Workplace) -> Iterator[str]:
             raise ResultsDiffer(f"{place.work}: there is no lines.json of {detector}")
         _copy(outputs[detector], place.results / detector)
         lines = json.loads((place.results / detector / "lines.json").read_text())["lines"]
-        yield f"  {detector}: {len(lines)} narrow lines; the strongest: {_strongest(lines)}"
+        yield f"  {detector}: {len(lines)} narrow lines"
+        yield f"    the strongest: {_strongest(lines)}"
         frequencies = [float(line["frequency"]) for line in lines]
         for one in known:
             holds = one.holds(frequencies)
@@ -61,4 +62,4 @@ def _copy(output: Path, target: Path) -> None:
 
 
 def _strongest(lines: list[dict[str, Any]]) -> str:
-    return ", ".join(f"{line['frequency']:.1f} Hz ({line['ratio']:.0f}×)" for line in lines[:STRONGEST])
+    return ", ".join(f"{line['frequency']:.0f} Hz ({line['ratio']:.0f}×)" for line in lines[:STRONGEST])
