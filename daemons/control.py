@@ -24,6 +24,8 @@ from .registry import known
 
 NOT_RUNNING = 3
 """Exit code of `status` when the daemon does not run (as the Linux Standard Base has it)."""
+START_WAIT = 30.0
+"""Seconds that a start may take; a restart that is told to stop it sooner gives the start as many."""
 TAIL = 15
 """Lines of the daemon's own words that are shown when it could not be started."""
 
@@ -58,7 +60,7 @@ class Control:
         self.where = places(config, name)
         self.say, self.complain, self.log = say, complain, log
 
-    def start(self, wait: float = 30.0, *, take_over: bool = False) -> int:
+    def start(self, wait: float = START_WAIT, *, take_over: bool = False) -> int:
         """Start it and wait for its first heartbeat; 1 when it could not be started or runs already."""
         if refusal := find(self.config, self.name, Rows()).refusal(take_over=True):
             self.complain(refusal)
@@ -101,7 +103,7 @@ class Control:
     def restart(self, wait: float = 30.0, *, take_over: bool = False) -> int:
         """Stop it, if it runs, and start it."""
         quiet = Control(self.config, self.name, say=self.say if self._find().live else _nothing, complain=self.complain)
-        return quiet.stop(wait) or self.start(wait, take_over=take_over)
+        return quiet.stop(wait) or self.start(max(wait, START_WAIT), take_over=take_over)
 
     def restart_if_dead(self, wait: float = 30.0) -> int:
         """Start it again if it has died or does not beat any more, with a message; nothing when it is well."""
@@ -119,7 +121,7 @@ class Control:
             if code := self._end(found, one, wait):
                 return code
         self._clear(found)
-        code = self.start(wait)
+        code = self.start(max(wait, START_WAIT))
         if why:
             self.complain(
                 f"{self.name} on {this_host()} {why}; "

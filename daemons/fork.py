@@ -38,6 +38,9 @@ class Answer(NamedTuple):
     """Whether the daemon itself said `error` (not so when it died, or said nothing in time)."""
 
 
+LATE = Answer(None, "it has not beaten in time (it may still come: see status)")
+
+
 class Teller:
     """The daemon's end of the pipe; without one (in the foreground) nothing is told."""
 
@@ -105,7 +108,7 @@ def launch(arguments: Sequence[str], wait: float) -> Answer:
             os.close(writing)
             writing = -1
             answer = _answer(reading, time.monotonic() + wait)
-            if answer.error and not answer.known and child.poll() is None:
+            if answer == LATE and child.poll() is None:
                 child.kill()
                 answer = Answer(None, "it hung before it had forked, and was killed")
         return answer
@@ -120,7 +123,7 @@ def _answer(fd: int, deadline: float) -> Answer:
     while not data.endswith(b"\n"):
         readable, _, _ = select.select([fd], [], [], max(0.0, deadline - time.monotonic()))
         if not readable:
-            return Answer(None, "it has not beaten in time (it may still come: see status)")
+            return LATE
         piece = os.read(fd, 65536)
         if not piece:
             return Answer(None, "it died")

@@ -56,7 +56,7 @@ def as_typed(
         **{f"{c}_text": f"typeof({c}) = 'text'" for c in texts},
         **{f"{c}_whole_number": f"typeof({c}) IN ('integer', 'null')" for c in numbers},
         **{
-            f"{c}_time": f"{c} IS NULL OR {c} GLOB '????-??-??*' AND date(substr({c}, 1, 10)) = substr({c}, 1, 10)"
+            f"{c}_time": f"{c} IS NULL OR {c} GLOB '????-??-??*' AND date(substr({c}, 1, 10), '+0 days') = substr({c}, 1, 10)"
             f" AND julianday({c}) IS NOT NULL"
             for c in times
         },

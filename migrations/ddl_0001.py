@@ -180,8 +180,8 @@ SQLITE = [
     CONSTRAINT runs_events_whole_number CHECK (typeof(events) IN ('integer', 'null')),
     CONSTRAINT runs_nbytes_whole_number CHECK (typeof(nbytes) IN ('integer', 'null')),
     CONSTRAINT runs_priority_whole_number CHECK (typeof(priority) IN ('integer', 'null')),
-    CONSTRAINT runs_started_at_time CHECK (started_at IS NULL OR started_at GLOB '????-??-??*' AND date(substr(started_at, 1, 10)) = substr(started_at, 1, 10) AND julianday(started_at) IS NOT NULL),
-    CONSTRAINT runs_stopped_at_time CHECK (stopped_at IS NULL OR stopped_at GLOB '????-??-??*' AND date(substr(stopped_at, 1, 10)) = substr(stopped_at, 1, 10) AND julianday(stopped_at) IS NOT NULL),
+    CONSTRAINT runs_started_at_time CHECK (started_at IS NULL OR started_at GLOB '????-??-??*' AND date(substr(started_at, 1, 10), '+0 days') = substr(started_at, 1, 10) AND julianday(started_at) IS NOT NULL),
+    CONSTRAINT runs_stopped_at_time CHECK (stopped_at IS NULL OR stopped_at GLOB '????-??-??*' AND date(substr(stopped_at, 1, 10), '+0 days') = substr(stopped_at, 1, 10) AND julianday(stopped_at) IS NOT NULL),
     CONSTRAINT runs_params_object CHECK (json_valid(params) AND json_type(params) = 'object'),
     CONSTRAINT runs_tags_array CHECK (json_valid(tags) AND json_type(tags) = 'array'),
     CONSTRAINT runs_status_known CHECK (status IN ('acquired', 'transferring', 'ondeck', 'processing', 'processed', 'archived', 'failed', 'cancelled'))

@@ -42,7 +42,7 @@ class Commands:
     place: Workplace
     mark: str = field(default_factory=lambda: secrets.token_hex(8))
 
-    def __call__(self, name: str, *arguments: str, limit: float = 60) -> str:
+    def __call__(self, name: str, *arguments: str, limit: float = 90) -> str:
         """Run `name` with this workplace's configuration and return what it printed; raises CommandFailed."""
         program = Path(sys.executable).with_name(name)
         return self.run([str(program), "--config", str(self.place.config), *arguments], limit)

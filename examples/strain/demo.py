@@ -67,7 +67,7 @@ class Demo:
         self.say("there are lines, but there is no chirp.")
         try:
             self.command("builddb")
-            self.command("ondeck", "start")
+            self.command("ondeck", "start", "--wait", "60")
             checksums = self.flow()
             self.heading("The runs")
             self.command("listdb", "--columns", "name,events,size,status,data,jobs")
@@ -155,7 +155,7 @@ class Demo:
                 troubles.append(f"can't be killed: {listed(still)}")
             if troubles:
                 raise DemoFailed("\n".join(troubles))
-            self.say(f"All {len(known)} daemons are stopped, and nothing else of the demo runs any more.")
+            self.say("The daemons are stopped, and nothing else of the demo runs any more.")
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)

@@ -278,7 +278,7 @@ HOSTILE = [
     "\u202eelif",
     "x" * 201,
 ]
-INSERTED = ["x; touch /tmp/pwned-{mark}", "../../daq", "..", ".hidden", "/etc", "two\nlines", "Zürich", "x" * 10_000_000]
+INSERTED = ["x; touch /tmp/pwned-{mark}", "../../daq", "..", ".hidden", "/etc", "two\nrows", "Genève", "x" * 10_000_000]
 
 
 def test_FA_A13_and_FA_P9_hostile_names_are_refused_and_inserted_rows_flow_to_the_archive(make_lab: MakeLab) -> None:

@@ -153,8 +153,10 @@ def test_who_writes_has_the_write_lock_from_the_beginning(sqlite_url: str) -> No
     database = Database(sqlite_url)
     path = sqlite_url.removeprefix("sqlite:///")
     with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
-        with database.write(), pytest.raises(sqlite3.OperationalError, match="locked"):
-            other.execute("BEGIN IMMEDIATE")
+        with database.write() as session:
+            session.execute(text("SELECT 1"))
+            with pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("BEGIN IMMEDIATE")
         with database.read() as session:
             session.scalar(text("SELECT count(*) FROM runs"))
             other.execute("BEGIN IMMEDIATE")  # who only reads hinders nobody
