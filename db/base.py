@@ -56,8 +56,8 @@ def as_typed(
         **{f"{c}_text": f"typeof({c}) = 'text'" for c in texts},
         **{f"{c}_whole_number": f"typeof({c}) IN ('integer', 'null')" for c in numbers},
         **{
-            f"{c}_time": f"{c} IS NULL OR {c} GLOB '????-??-??*' AND date(substr({c}, 1, 10), '+0 days') = substr({c}, 1, 10)"
-            f" AND julianday({c}) IS NOT NULL"
+            f"{c}_time": f"{c} IS NULL OR {c} GLOB '????-??-??*' AND julianday({c}) IS NOT NULL"
+            f" AND date(substr({c}, 1, 10), '+0 days') = substr({c}, 1, 10)"
             for c in times
         },
         **{f"{c}_{kind}": f"json_valid({c}) AND json_type({c}) = '{kind}'" for c, kind in documents.items()},

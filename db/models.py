@@ -40,7 +40,7 @@ class Run(Worked, Created, Base):
     comments: Mapped[str] = mapped_column(server_default="")
     tags: Mapped[list[Any]] = mapped_column(server_default="[]")
     constraints: ClassVar[tuple[Any, ...]] = (
-        UniqueConstraint("source", "name"),
+        UniqueConstraint("name", "source"),  # in this order: else SQLite would read all of a source's runs by it
         one_of("wanted_known", "wanted", ("", "cancel")),
         *as_typed(
             ("source", "name", "run_type"),
@@ -49,7 +49,6 @@ class Run(Worked, Created, Base):
             {"params": "object", "tags": "array"},
         ),
         Index("runs_number", "number"),
-        Index("runs_name", "name"),
         *(
             waiting_in_line("runs", s)
             for s in (RunStatus.ACQUIRED, RunStatus.TRANSFERRING, RunStatus.ONDECK, RunStatus.PROCESSING)

@@ -100,7 +100,8 @@ def add(
             if new:
                 fill(session, {new[0]: given})
             there = session.scalars(select(Run).where(Run.source == row["source"], Run.name == name)).one()
-            _compare(there, row)
+            if not new:
+                _compare(there, row)
             status = there.status
     said = "was added" if new else f"is there already ({status})"
     click.echo(f"run {name} of source {row['source']} {said}")
@@ -157,9 +158,18 @@ def _compare(there: Run, row: dict[str, Any]) -> None:
         (key, getattr(there, key), row[key]) for key in ("number", "run_type", "events") if row[key] not in (None, "")
     ]
     pairs += [(f"parameter {key}", there.params.get(key), value) for key, value in row["params"].items()]
-    other = [f"{key} {_short(old)} instead of {_short(new)}" for key, old, new in pairs if old != new]
+    other = [
+        f"{key} {_short(old)} instead of {_short(new)}"
+        for key, old, new in pairs
+        if _number_alike(old) != _number_alike(new)
+    ]
     if other:
         raise OtherwiseThere(name=there.name, source=there.source, differences=", ".join(other[:5]))
+
+
+def _number_alike(value: Any) -> Any:
+    """`value` with all numbers as floats: PostgreSQL gives 1e17 back as a whole number."""
+    return json.loads(json.dumps(value), parse_int=float)
 
 
 def _short(value: Any) -> str:

@@ -153,9 +153,12 @@ class Demo:
             # a job of the local batch system outlives its daemons, by design; but nobody waits for it here
             if still := self.commands.kill(5):
                 troubles.append(f"can't be killed: {listed(still)}")
-            if troubles:
+            if troubles and interrupted:  # what interrupts must be heard too
+                print("demo:", "\n".join(troubles), file=sys.stderr)
+            elif troubles:
                 raise DemoFailed("\n".join(troubles))
-            self.say("The daemons are stopped, and nothing else of the demo runs any more.")
+            else:
+                self.say("The daemons are stopped, and nothing else of the demo runs any more.")
         finally:
             for number, handler in old.items():
                 signal.signal(number, handler)

@@ -126,7 +126,7 @@ def _draw_asd(
     axes.grid(which="minor", axis="x", linewidth=0.25, alpha=0.5)
     # gwpy changes how all lines look in legends: back to matplotlib's own way
     handler = {Line2D: HandlerLine2D(numpoints=1)}
-    axes.legend(loc="lower left", fontsize=8, framealpha=0.9, handler_map=handler)
+    axes.legend(loc="upper right", bbox_to_anchor=(0.85, 1), fontsize=8, framealpha=0.9, handler_map=handler)
     _spread(
         axes,
         found,

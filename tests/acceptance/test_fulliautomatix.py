@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.commands import finish
 from support.daemonlab import until
 from support.lab import DAEMONS, Lab
 from support.mail import mail_server, mail_sink
@@ -226,6 +227,7 @@ def test_FA_A5_a_live_transfer_is_left_alone_and_a_dead_one_is_taken_up(
     assert lab.sums_below(lab.folder / "raw/daq" / RUN) == lab.sums[RUN]
 
 
+@pytest.mark.timeout(900)
 def test_FA_A8_two_instances_of_every_daemon_share_200_runs(make_lab: MakeLab) -> None:
     """Each run is moved once, each payload started once, and each of the twelve has moved something."""
     lab = make_lab(remove="never", count=20, seconds=0)
@@ -237,8 +239,7 @@ def test_FA_A8_two_instances_of_every_daemon_share_200_runs(make_lab: MakeLab) -
         second = lab.twin("second.toml", "state2")
         # The barrier: nothing moves at the site until all of them are there.
         lab.run("ondeck", "site", "pause", "here", "--reason", "barrier")
-        both = [lab.begin("ondeck", "start", config=config) for config in (lab.config, second)]
-        assert [(p.communicate()[0], p.returncode) for p in both if p.wait() != 0] == []
+        finish([lab.begin("ondeck", "start", config=config) for config in (lab.config, second)])
         pids = {name: {lab.pid(name, state) for state in ("state", "state2")} for name in DAEMONS}
         names = [f"run{number}" for number in range(1, count + 1)]
         for number, name in enumerate(names[: count // 2], start=1):
@@ -248,16 +249,16 @@ def test_FA_A8_two_instances_of_every_daemon_share_200_runs(make_lab: MakeLab) -
             lab.write_run(name, number, size=100)
             if number % 5 == 0:
                 lab.execute(
-                    "INSERT INTO outbox (stream, sink, subject, body, status) VALUES (:stream, 'mail', 's', 'b', 'queued')",
+                    "INSERT INTO outbox (stream, sink, subject, body, status)"
+                    " VALUES (:stream, 'mail', 'beam', 'is on', 'queued')",
                     stream=f"s{number}",
                 )
                 time.sleep(0.2)  # the DAQ writes on while they work
         lab.until_status(names, "archived", 150)
         until(lambda: not lab.query("SELECT 1 FROM outbox WHERE status <> 'sent'"), 30)
         actors = lab.actors()
-        stops = [lab.begin("ondeck", "stop", config=config) for config in (lab.config, second)]
-        assert [(p.communicate()[0], p.returncode) for p in stops if p.wait() != 0] == []
-    lab.check_end()
+        finish([lab.begin("ondeck", "stop", config=config) for config in (lab.config, second)])
+    lab.check_end(by_hand=True)
     moves = lab.query(
         "SELECT row_id, count(*) FROM transitions WHERE table_name = 'runs' AND \"to\" = 'transferring' GROUP BY row_id"
     )

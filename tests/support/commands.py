@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from support.house import ROOT
@@ -61,6 +62,13 @@ def begin(name: str, *words: str | Path, cwd: Path, **env: str) -> subprocess.Po
         [*command(name), *map(str, words)], cwd=cwd, env={**os.environ, **env}, stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     )  # fmt: skip
+
+
+def finish(processes: Sequence[subprocess.Popen[str]], timeout: float = 120) -> None:
+    """Wait for programs that were begun side by side; each must end with 0."""
+    for process in processes:
+        said, _ = process.communicate(timeout=timeout)
+        assert process.returncode == 0, said
 
 
 def _ancestors() -> set[int]:

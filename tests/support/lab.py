@@ -114,7 +114,8 @@ class Lab(Experiment):
 
     def daemons_alive(self) -> list[str]:
         """The daemons of this experiment that run."""
-        return sorted(words[0] for words in commands.processes_of(self.folder).values() if words and words[0] in DAEMONS)
+        found = commands.processes_of(self.folder).values()
+        return sorted(words[0] for words in found if words and words[0] in DAEMONS)
 
     def kill(self, pid: int, how: signal.Signals = signal.SIGKILL) -> None:
         """Send a signal; SIGKILL: and wait until the process is gone."""
@@ -153,7 +154,8 @@ class Lab(Experiment):
         try:
             until(there, seconds)
         except AssertionError:
-            raise AssertionError(f"not all {status}: { {n: self.run_row(n) for n in names if n in self.statuses()} }") from None
+            rows = {name: self.run_row(name) for name, seen in self.statuses().items() if seen != status}
+            raise AssertionError(f"not all {status} of {names[:3]} ...: {rows}") from None
 
     def actors(self) -> dict[str, set[int]]:
         """Daemon → pids that have made a step."""

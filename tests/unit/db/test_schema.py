@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -165,23 +164,32 @@ def test_a_schema_of_another_version_is_refused(database: Database) -> None:
         session.execute(text("UPDATE alembic_version SET version_num = :head"), {"head": schema.HEAD})
 
 
-def test_two_builders_at_once_both_succeed(empty_url: str) -> None:
-    barrier = threading.Barrier(4)
-    errors: list[BaseException] = []
+BUILDER = """
+import sys
+from ondeck.db.schema import create
+print("ready", flush=True)
+sys.stdin.readline()
+create(sys.argv[1])
+"""
 
-    def build() -> None:
-        try:
-            barrier.wait(10)
-            schema.create(empty_url)
-        except BaseException as error:
-            errors.append(error)
 
-    threads = [threading.Thread(target=build) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(120)
-    assert not errors
+def test_builders_at_once_all_succeed(empty_url: str) -> None:
+    builders = [
+        subprocess.Popen(
+            [sys.executable, "-c", BUILDER, empty_url],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for _ in range(3)
+    ]  # fmt: skip
+    for one in builders:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "ready\n"
+    for one in builders:
+        assert one.stdin is not None
+        one.stdin.write("\n")
+        one.stdin.flush()
+    said = [one.communicate(timeout=60)[1] for one in builders]
+    assert [one.returncode for one in builders] == [0, 0, 0], "\n".join(said)
     database = Database(empty_url)
     database.check_schema()
     make_one(database, "runs", "acquired")
