@@ -84,7 +84,7 @@ def fill(session: Session, params_of: Mapping[int, Mapping[str, Any]]) -> int:
 
 
 def fill_batch(session: Session, after: int) -> tuple[int, int]:
-    """Fill the added columns of some runs whose id is above `after`: (last id or 0 at the end, how many were filled)."""
+    """Fill the added columns of some runs with an id above `after`: (last id or 0 at the end, how many were filled)."""
     rows = session.execute(select(Run.id, Run.params).where(Run.id > after).order_by(Run.id).limit(_BATCH)).all()
     return (rows[-1].id if rows else 0), fill(session, {row.id: row.params for row in rows})
 

@@ -115,8 +115,9 @@ def _live(console: Console, config: Config, db: Database, interval: float, local
 def lines(db: Database, interval: float, local: bool) -> Iterator[str]:
     """How it stands in a line, then a line for each step as it is taken, for ever."""
     with db.read() as session:
-        yield f"{moment(database_time(session), local)}  runs: {_counts(flow.all_runs(session), 'runs') or 'none'}"
         after = flow.newest_id(session)
+        begin = f"{moment(database_time(session), local)}  runs: {_counts(flow.all_runs(session), 'runs') or 'none'}"
+    yield begin
     while True:
         with db.read() as session:
             steps = flow.recent_steps(session, 1000, after)

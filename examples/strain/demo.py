@@ -178,7 +178,7 @@ class Demo:
             self.say(f"  {what:<18} {shown(path)}")
         self.heading("What to try next")
         self.say(f"  export ONDECK_CONFIG={shlex.quote(str(self.place.config))}")
-        self.say(f"  export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH")
+        self.say(f'  export PATH={shlex.quote(str(Path(sys.executable).parent))}:"$PATH"')
         self.say("  ondeck history 968654552_H1             every step of a run, by whom, and why")
         self.say("  ondeck start; ondeck status             the daemons again")
         self.say("  ResetJob 968654552_H1 spectrum; listdb  look for its lines once more")

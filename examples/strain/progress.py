@@ -53,7 +53,7 @@ class _Lines:
         """A line for each run that has changed."""
         for row in rows:
             name = str(row["name"])
-            words = f"{row['status']!s:<13}data: {row.get('data') or '-'!s:<12}jobs: {jobs(row)}"
+            words = f"{row['status']!s:<14}data: {row.get('data') or '-'!s:<12}jobs: {jobs(row)}"
             if self._seen.get(name) != words:
                 self._seen[name] = words
                 seconds = time.monotonic() - self._begin

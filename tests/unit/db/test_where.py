@@ -3,11 +3,11 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from support.rows import make, make_one
 
 from ondeck.db.engine import Database
 from ondeck.db.states import STATUSES, CopyStatus
 from ondeck.db.where import CopyFacts, data_words, job_counts, job_words, word
-from support.rows import make, make_one
 
 V, W, S, D, A = CopyStatus.VERIFIED, CopyStatus.WRITING, CopyStatus.SUSPECT, CopyStatus.DELETING, CopyStatus.ABSENT
 

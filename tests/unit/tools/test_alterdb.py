@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from support.house import ROOT
+from support.rows import check_history, make_one, status
 
 from ondeck.db import schema
 from ondeck.db.clock import database_time
 from ondeck.db.tables import DaemonBeat
 from ondeck.tools.alterdb import alterdb
-from support.house import ROOT
-from support.rows import check_history, make_one, status
 
 from .conftest import Lab
 
@@ -43,9 +43,20 @@ def beat(lab: Lab, name: str, age: float, *, stopped: bool = False) -> None:
         now = database_time(session)
         at = now - timedelta(seconds=age)
         session.add(
-            DaemonBeat(name=name, host="h1", pid=7, beat_at=at, stopped_at=at if stopped else None, state_dir=name, boot_id="b",
-                       start_ticks=1, version="1", config_hash="x", started_at=at)
-        )  # fmt: skip
+            DaemonBeat(
+                name=name,
+                host="h1",
+                pid=7,
+                beat_at=at,
+                stopped_at=at if stopped else None,
+                state_dir=name,
+                boot_id="b",
+                start_ticks=1,
+                version="1",
+                config_hash="x",
+                started_at=at,
+            )
+        )
 
 
 def test_nothing_to_do(lab: Lab) -> None:
@@ -123,8 +134,13 @@ def test_a_newer_schema_or_none_is_refused(lab: Lab) -> None:
 
 
 def test_add_param_of_each_type(lab: Lab) -> None:
-    make_one(lab.db, "runs", "acquired", name="a",
-             params={"t": "x", "i": 5, "r": 6.5, "b": True, "w": "2026-01-31T12:00:00+01:00"})  # fmt: skip
+    make_one(
+        lab.db,
+        "runs",
+        "acquired",
+        name="a",
+        params={"t": "x", "i": 5, "r": 6.5, "b": True, "w": "2026-01-31T12:00:00+01:00"},
+    )
     make_one(lab.db, "runs", "acquired", name="b", params={"t": {"no": 1}, "i": "5", "r": "x", "b": 1, "w": "never"})
     make_one(lab.db, "runs", "acquired", name="c", params={})
     for name, kind in (("t", "text"), ("i", "integer"), ("r", "real"), ("b", "boolean"), ("w", "time")):

@@ -5,17 +5,19 @@ import time
 
 import click
 import pytest
+from support.rows import attempt, check_history, execute, history, make, make_one, row, status
 
 from ondeck.tools import jobverbs
 from ondeck.tools.HoldJob import hold
 from ondeck.tools.ResetJob import reset
 from ondeck.tools.StartJob import start
-from support.rows import attempt, check_history, execute, history, make, make_one, row, status
 
 from .conftest import HOSTILE, Lab
 
 
-def job(lab: Lab, name: str, job_status: str, run_status: str = "processing", module: str = "sums", **columns: object) -> int:
+def job(
+    lab: Lab, name: str, job_status: str, run_status: str = "processing", module: str = "sums", **columns: object
+) -> int:
     run = make_one(lab.db, "runs", run_status, name=name)
     return make_one(lab.db, "jobs", job_status, run_id=run, module=module, **columns)
 

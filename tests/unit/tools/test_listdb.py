@@ -88,7 +88,9 @@ def test_by_name_number_range_and_source(lab: Lab) -> None:
 
 def test_filters(lab: Lab) -> None:
     old = datetime.now(UTC) - timedelta(days=3)
-    one = make_one(lab.db, "runs", "failed", name="one", listener="a", run_type="physics", tags=["x", "y z"], started_at=old)
+    one = make_one(
+        lab.db, "runs", "failed", name="one", listener="a", run_type="physics", tags=["x", "y z"], started_at=old
+    )
     two = make_one(lab.db, "runs", "processing", name="two", source="sim", tags=["x"])
     make_one(lab.db, "jobs", "failed", run_id=one, module="sums")
     make_one(lab.db, "jobs", "running", run_id=two, module="spectrum")
@@ -123,15 +125,21 @@ def test_the_newest_are_shown_unless_more_are_asked_for(lab: Lab, monkeypatch: p
 
 
 def test_columns(lab: Lab) -> None:
-    make_one(lab.db, "runs", "acquired", name="r", nbytes=1_500_000, params={"beam": {"on": True}, "e": 6.5}, tags=["a", "b"])
+    make_one(
+        lab.db, "runs", "acquired", name="r", nbytes=1_500_000, params={"beam": {"on": True}, "e": 6.5}, tags=["a", "b"]
+    )
     assert cells(lab, "--columns", "name,size,params.beam,params.e,params.none,tags,to_archive,name") == [
         ["r", "1.5 MB", '{"on": true}', "6.5", "", "a, b", ""]
     ]
     (whole,) = json.loads(lab.good("listdb", "--json"))
     assert {c.name for c in Run.__table__.columns} <= set(whole)
     assert (whole["params"], whole["tags"], whole["jobs"], whole["job_counts"], whole["data"]) == (
-        {"beam": {"on": True}, "e": 6.5}, ["a", "b"], "", {}, "",
-    )  # fmt: skip
+        {"beam": {"on": True}, "e": 6.5},
+        ["a", "b"],
+        "",
+        {},
+        "",
+    )
     assert json.loads(lab.good("listdb", "--json", "--columns", "type,params.e")) == [{"type": "", "params.e": 6.5}]
     assert 'did you mean "status"?' in lab.bad("listdb", "--columns", "name,statsu")
     assert 'did you mean "status"?' in lab.bad("listdb", "--sort", "statsu")
@@ -142,7 +150,9 @@ def test_columns(lab: Lab) -> None:
 
 def test_sort_by_any_column(lab: Lab) -> None:
     for name, number, nbytes in (("b", 10, 5), ("a", 9, None), ("c", None, 7)):
-        run = make_one(lab.db, "runs", "acquired", name=name, number=number, nbytes=nbytes, params={"x": nbytes or "text"})
+        run = make_one(
+            lab.db, "runs", "acquired", name=name, number=number, nbytes=nbytes, params={"x": nbytes or "text"}
+        )
         make(lab.db, "jobs", "done", (nbytes or 0) - 4 if nbytes else 0, run_id=run)
     assert names(lab, "--sort", "name") == ["a", "b", "c"]
     assert names(lab, "--sort", "-number") == ["b", "a", "c"]
@@ -158,9 +168,9 @@ def test_statuses_are_checked(lab: Lab) -> None:
 
 
 def test_csv_has_full_values(lab: Lab) -> None:
-    make_one(lab.db, "runs", "failed", name="r", reason="a, \"b\"\nc" + "x" * 500, params={"k": [1]})
+    make_one(lab.db, "runs", "failed", name="r", reason='a, "b"\nc' + "x" * 500, params={"k": [1]})
     rows = list(csv.DictReader(io.StringIO(lab.good("listdb", "--csv", "--columns", "name,reason,params,created_at"))))
-    assert rows[0]["reason"] == "a, \"b\"\nc" + "x" * 500
+    assert rows[0]["reason"] == 'a, "b"\nc' + "x" * 500
     assert json.loads(rows[0]["params"]) == {"k": [1]}
     assert datetime.fromisoformat(rows[0]["created_at"]).utcoffset() == timedelta(0)
     assert lab.run("listdb", "--csv", "--json").exit_code == 2
@@ -176,7 +186,9 @@ def test_local_times(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
         make_one(lab.db, "runs", "acquired", name="r", started_at=at)
         assert cells(lab, "--columns", "start") == [["2026-01-31 12:00:00Z"]]
         assert cells(lab, "--columns", "start", "--local") == [["2026-01-31 17:30:00+05:30"]]
-        assert json.loads(lab.good("listdb", "--json", "--columns", "start")) == [{"start": "2026-01-31T12:00:00.000000Z"}]
+        assert json.loads(lab.good("listdb", "--json", "--columns", "start")) == [
+            {"start": "2026-01-31T12:00:00.000000Z"}
+        ]
         assert names(lab, "--local", "--since", "2026-01-31T17:29") == ["r"]
         assert names(lab, "--since", "2026-01-31T17:29") == []
     finally:
@@ -185,11 +197,29 @@ def test_local_times(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_hostile_content_breaks_neither_table_nor_terminal(lab: Lab) -> None:
-    make_one(lab.db, "runs", "acquired", name=HOSTILE, run_type=HOSTILE, reason=HOSTILE, comments=HOSTILE, source=HOSTILE,
-             tags=[HOSTILE], params={"x": HOSTILE, HOSTILE: 1}, blocked_by=HOSTILE, actor=HOSTILE)  # fmt: skip
+    make_one(
+        lab.db,
+        "runs",
+        "acquired",
+        name=HOSTILE,
+        run_type=HOSTILE,
+        reason=HOSTILE,
+        comments=HOSTILE,
+        source=HOSTILE,
+        tags=[HOSTILE],
+        params={"x": HOSTILE, HOSTILE: 1},
+        blocked_by=HOSTILE,
+        actor=HOSTILE,
+    )
     run = make_one(lab.db, "runs", "acquired", name="tame")
     make_one(lab.db, "jobs", "new", run_id=run, module=HOSTILE, site=HOSTILE, reason=HOSTILE)
-    for words in ([], ["--columns", "name,params,tags,comments,actor,params.x"], ["--jobs"], [HOSTILE[:40]], ["--sort", "reason"]):
+    for words in (
+        [],
+        ["--columns", "name,params,tags,comments,actor,params.x"],
+        ["--jobs"],
+        [HOSTILE[:40]],
+        ["--sort", "reason"],
+    ):
         said = lab.run("listdb", *words)
         assert said.exit_code == 0
         lines = said.output.splitlines()
@@ -205,11 +235,22 @@ def test_jobs(lab: Lab) -> None:
     run = make_one(lab.db, "runs", "processing", name="r", number=7)
     with lab.db.write() as session:
         insert_new(
-            session, Job,
-            [{"run_id": run, "module": "sums", "pass_": 1, "part": 2, "status": "pending", "site": "here", "blocked_by": "slots",
-              "reason": "words"}],
+            session,
+            Job,
+            [
+                {
+                    "run_id": run,
+                    "module": "sums",
+                    "pass_": 1,
+                    "part": 2,
+                    "status": "pending",
+                    "site": "here",
+                    "blocked_by": "slots",
+                    "reason": "words",
+                }
+            ],
             ["run_id", "module", "pass", "part"],
-        )  # fmt: skip
+        )
     (job,) = (one["id"] for one in json.loads(lab.good("listdb", "--jobs", "--json")))
     with lab.db.write() as session:
         attempt(session, job, 1, batch_id="b1")
@@ -249,7 +290,10 @@ def test_as_many_queries_for_a_thousand_runs_as_for_one(lab: Lab) -> None:
                 text("INSERT INTO runs (name, status, number) VALUES (:name, 'processed', :number)"),
                 [{"name": f"n{n}", "number": n} for n in range(first, first + count)],
             )
-            session.execute(text("INSERT INTO jobs (run_id, module, status) SELECT id, 'm', 'done' FROM runs WHERE number >= :n"), {"n": first})
+            session.execute(
+                text("INSERT INTO jobs (run_id, module, status) SELECT id, 'm', 'done' FROM runs WHERE number >= :n"),
+                {"n": first},
+            )
 
     fill(0, 1)
     with counted(Database) as one:

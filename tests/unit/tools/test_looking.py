@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from support.rows import attempt, execute, make_one
 
 from ondeck.db.clock import database_time
 from ondeck.db.models import Receipt
@@ -19,7 +20,6 @@ from ondeck.db.tables import DaemonBeat
 from ondeck.tools.cli import ondeck
 from ondeck.tools.cron import REFRESH
 from ondeck.tools.watch import lines
-from support.rows import attempt, execute, make_one
 
 from .conftest import HOSTILE, Lab
 
@@ -36,9 +36,15 @@ def a_life(lab: Lab) -> int:
     with lab.db.write() as session:
         attempt(session, job, batch_id="b1", exit_code=0, verdict="exited", host="node7", started_at=datetime.now(UTC))
         session.add(
-            Receipt(copy_id=copy, opened_at=database_time(session), rule="high water", actor="DiskMonitor@h:2",
-                    checks=[{"storage": "tape"}], free_before=10**9)
-        )  # fmt: skip
+            Receipt(
+                copy_id=copy,
+                opened_at=database_time(session),
+                rule="high water",
+                actor="DiskMonitor@h:2",
+                checks=[{"storage": "tape"}],
+                free_before=10**9,
+            )
+        )
     other = make_one(lab.db, "runs", "acquired", name="other")
     make_one(lab.db, "jobs", "new", run_id=other)
     return run
@@ -48,16 +54,31 @@ def test_history_tells_all_of_a_run_and_nothing_else(lab: Lab) -> None:
     a_life(lab)
     said = lab.good("history", "5")
     for words in (
-        "run r1 (source daq, number 5) is processed", "comment: b", "made: processing", "running -> done", "Process@h:1",
-        "it ended", "by hand", "job sums", "copy on disk", "copy on tape (bundled)", "bundle 1", "b1", "exited", "node7",
-        "high water", "DiskMonitor@h:2", "1 GB",
-    ):  # fmt: skip
+        "run r1 (source daq, number 5) is processed",
+        "comment: b",
+        "made: processing",
+        "running -> done",
+        "Process@h:1",
+        "it ended",
+        "by hand",
+        "job sums",
+        "copy on disk",
+        "copy on tape (bundled)",
+        "bundle 1",
+        "b1",
+        "exited",
+        "node7",
+        "high water",
+        "DiskMonitor@h:2",
+        "1 GB",
+    ):
         assert words in said
     assert "other" not in said
     (told,) = json.loads(lab.good("history", "r1", "--json"))
     assert [(s["what"], s["from"], s["to"]) for s in told["steps"] if s["table"] == "runs"] == [
-        ("run", None, "processing"), ("run", "processing", "processed"),
-    ]  # fmt: skip
+        ("run", None, "processing"),
+        ("run", "processing", "processed"),
+    ]
     assert [s["at"] for s in told["steps"]] == sorted(s["at"] for s in told["steps"])
     assert told["attempts"][0]["exit_code"] == 0
     assert told["receipts"][0]["checks"] == [{"storage": "tape"}]
@@ -66,7 +87,9 @@ def test_history_tells_all_of_a_run_and_nothing_else(lab: Lab) -> None:
 
 
 def test_history_of_hostile_rows(lab: Lab) -> None:
-    run = make_one(lab.db, "runs", "failed", name=HOSTILE, reason=HOSTILE, actor=HOSTILE, comments=HOSTILE, source=HOSTILE)
+    run = make_one(
+        lab.db, "runs", "failed", name=HOSTILE, reason=HOSTILE, actor=HOSTILE, comments=HOSTILE, source=HOSTILE
+    )
     make_one(lab.db, "jobs", "failed", run_id=run, module=HOSTILE, reason=HOSTILE)
     said = lab.good("history", "*")
     assert all(line.isprintable() and len(line) < 600 for line in said.splitlines())
@@ -130,23 +153,44 @@ def test_states_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_watch_once(lab: Lab) -> None:
     a_life(lab)
-    make_one(lab.db, "jobs", "blocked", module="m", blocked_by="data", blocked_since=datetime.now(UTC), reason="no copy")
+    make_one(
+        lab.db, "jobs", "blocked", module="m", blocked_by="data", blocked_since=datetime.now(UTC), reason="no copy"
+    )
     make_one(lab.db, "jobs", "waiting", module="asked", reason="say go")
     with lab.db.write() as session:
         now = database_time(session)
-        more = {"state_dir": "/s", "boot_id": "b", "start_ticks": 1, "version": "1", "config_hash": "x", "started_at": now}
+        more = {
+            "state_dir": "/s",
+            "boot_id": "b",
+            "start_ticks": 1,
+            "version": "1",
+            "config_hash": "x",
+            "started_at": now,
+        }
         session.add(DaemonBeat(name="Transfer", host="h1", pid=7, beat_at=now, **more))
-        session.add(DaemonBeat(name="Process", host="h2", pid=8, beat_at=now - timedelta(minutes=9), last_error="sad", **more))
+        session.add(
+            DaemonBeat(name="Process", host="h2", pid=8, beat_at=now - timedelta(minutes=9), last_error="sad", **more)
+        )
         session.add(DaemonBeat(name="Messenger", host="h3", pid=9, beat_at=now, stopped_at=now, **more))
     said = lab.good("watch", "--once")
-    for words in ("lab  20", "1 job held back by data", "no copy", "asked waits for a person: say go", "Transfer on h1 (pid 7)",
-                  "Process on h2 (pid 8), beat 9m", "sad", "not running: RunsProvider, JobOrganizer, DiskMonitor, Messenger",
-                  "running -> done  Process@h:1  it ended"):  # fmt: skip
+    for words in (
+        "lab  20",
+        "1 job held back by data",
+        "no copy",
+        "asked waits for a person: say go",
+        "Transfer on h1 (pid 7)",
+        "Process on h2 (pid 8), beat 9m",
+        "sad",
+        "not running: RunsProvider, JobOrganizer, DiskMonitor, Messenger",
+        "running -> done  Process@h:1  it ended",
+    ):
         assert words in said, said
 
 
 def test_watch_of_hostile_rows(lab: Lab) -> None:
-    run = make_one(lab.db, "runs", "processing", name="[bold red]" + HOSTILE, reason=HOSTILE, blocked_by=HOSTILE, actor=HOSTILE)
+    run = make_one(
+        lab.db, "runs", "processing", name="[bold red]" + HOSTILE, reason=HOSTILE, blocked_by=HOSTILE, actor=HOSTILE
+    )
     make_one(lab.db, "jobs", "waiting", run_id=run, module=HOSTILE, reason="[/]" + HOSTILE)
     said = lab.good("watch", "--once")
     assert all(line.isprintable() for line in said.splitlines())
@@ -157,7 +201,11 @@ def test_watch_without_a_terminal_prints_each_step(lab: Lab) -> None:
     run = make_one(lab.db, "runs", "acquired", name="r1")
     told = lines(lab.db, 0.05, False)
     assert next(told).endswith("runs: 1 acquired")
-    execute(lab.db, "UPDATE runs SET status = 'transferring', steps = steps + 1, actor = 'T', reason = 'why' WHERE id = :i", i=run)
+    execute(
+        lab.db,
+        "UPDATE runs SET status = 'transferring', steps = steps + 1, actor = 'T', reason = 'why' WHERE id = :i",
+        i=run,
+    )
     assert next(told).endswith("run r1  acquired -> transferring  T  why")
     make_one(lab.db, "jobs", "new", run_id=run, module="m")
     assert next(told).split("  ")[1:4] == ["job r1 m", "new", "by hand"]
@@ -199,7 +247,8 @@ def test_listeners_explained_on_a_run(lab: Lab) -> None:
 def test_listeners_that_overlap(lab: Lab) -> None:
     lab.write(
         lab.config.read_text()
-        + '[listeners.p2]\npriority = 3\n[listeners.p3]\npriority = 2\nmatch = { run_type = "x" }\n'
+        + '[listeners.p2]\npriority = 3\nstorage = "disk"\n'
+        + '[listeners.p3]\npriority = 2\nstorage = "disk"\nmatch = { run_type = "x" }\n'
     )
     make_one(lab.db, "runs", "acquired", name="a", run_type="physics", params={"energy": 6})
     said = lab.good("listeners", "test", "a")
@@ -228,7 +277,9 @@ def test_cron_lines_survive_cron_and_the_shell(tmp_path: Path, name: str) -> Non
             command = fields[-1]
             assert "%" not in command.replace("\\%", "")
             shell = subprocess.run(
-                ["/bin/sh", "-c", f"printf '%s\\0' {command.replace(chr(92) + '%', '%')}"], capture_output=True, check=True
+                ["/bin/sh", "-c", f"printf '%s\\0' {command.replace(chr(92) + '%', '%')}"],
+                capture_output=True,
+                check=True,
             )
             node = ["--node", "lx1.cern.ch"] if words else []
             given = shell.stdout.decode().split("\0")[:-1]

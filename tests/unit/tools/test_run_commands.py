@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select
+from support.rows import check_history, history, make_one, row, status
 
 from ondeck.db.models import Run
-from support.rows import check_history, history, make_one, row, status
 
 from .conftest import Lab
 
@@ -89,7 +89,11 @@ def test_bad_parameters_are_refused(lab: Lab, words: list[str], said: str) -> No
 
 
 _JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**53), 2**53)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=5,
 )

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from support.rows import make_one
 
 from ondeck.db.tables import Site, Source
 from ondeck.rules.gates import pause
 from ondeck.sources.parameters import parse
-from support.rows import make_one
 
 from .conftest import Lab
 
@@ -65,7 +65,9 @@ def test_adopt_refuses(lab: Lab) -> None:
 
 
 def test_pause_and_resume_a_site(lab: Lab) -> None:
-    assert "`ondeck site resume here` opens it" in lab.good("site", "pause", "here", "--reason", "new\ndisks", "--drain")
+    assert "`ondeck site resume here` opens it" in lab.good(
+        "site", "pause", "here", "--reason", "new\ndisks", "--drain"
+    )
     with lab.db.read() as session:
         closed = pause(session, "here")
         state = session.get_one(Site, "here")
@@ -132,7 +134,11 @@ def test_the_same_seed_writes_the_same_data(lab: Lab) -> None:
 
 
 def test_simulate_writes_the_source_s_own_end_marker_and_toml(lab: Lab) -> None:
-    lab.write(lab.config.read_text().replace('storage = "daq"\n[l', 'storage = "daq"\nend_marker = "done"\nparameters = ["p.toml"]\n[l'))
+    lab.write(
+        lab.config.read_text().replace(
+            'storage = "daq"\n[l', 'storage = "daq"\nend_marker = "done"\nparameters = ["p.toml"]\n[l'
+        )
+    )
     lab.good("builddb")
     lab.good("simulate", "--runs", "1", "--size", "1k")
     (folder,) = simulated(lab)
