@@ -54,6 +54,6 @@ diagrams: venv  ## the documentation's pictures of the statuses
 	    .venv/bin/ondeck states $$table --svg docs/pictures/$$table.svg || exit 1; done
 
 clean:  ## takes away all that was made
-	@rm -rf .venv .demo-venv build dist .reports *.egg-info \
+	@rm -rf .venv .demo-venv demo-output build dist .reports *.egg-info \
 	    .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	@find . -name __pycache__ -prune -exec rm -rf {} +
