@@ -60,7 +60,7 @@ def test_two_experiments_on_one_machine_from_ondeck_init_to_the_archive(tmp_path
                 return found
 
             def archived(names: list[str] = names) -> bool:
-                return rows() == [{"name": name, "status": "archived", "data": "DAQ+disk+tape"} for name in names]
+                return rows() == [{"name": name, "status": "archived", "data": "disk+tape"} for name in names]
 
             until(archived, 60, "not archived")
             assert "archived" in commands.run("listdb", cwd=folder).stdout
@@ -68,7 +68,7 @@ def test_two_experiments_on_one_machine_from_ondeck_init_to_the_archive(tmp_path
             data = folder / "daq/000001/000001_001.dat"
             assert hashlib.sha256(data.read_bytes()).hexdigest() in output.read_text()
             told = commands.run("ondeck", "history", "1", cwd=folder).stdout
-            for step in ("made: acquired", "acquired -> transferring", "transferring -> ondeck", "processed -> archived"):
+            for step in ("made: acquired", "acquired -> transferring", "-> ondeck", "processed -> archived"):
                 assert step in told
         commands.run("ondeck", "stop", cwd=folders[0])
         assert commands.run("ondeck", "status", cwd=folders[0], code=3).stdout.count("stopped") == len(DAEMONS)
@@ -112,7 +112,7 @@ def test_a_module_that_waits_for_a_go_StartJob_HoldJob_ResetJob(lab: Lab) -> Non
     lab.run("ResetJob", "run1", "count")
     until(lambda: lab.starts("run1") == 2, 60)
     until(lambda: lab.query(job, name="run1") == [("done",)], 60)
-    (attempts,) = lab.query("SELECT count(*), max(number) FROM attempts a JOIN jobs j ON j.id = a.job_id"
+    (attempts,) = lab.query("SELECT count(*), max(a.number) FROM attempts a JOIN jobs j ON j.id = a.job_id"
                             " JOIN runs r ON r.id = j.run_id WHERE r.name = 'run1'")  # fmt: skip
     assert attempts == (2, 2)
     published = (lab.folder / "work/daq/run1/count.0/published").resolve()
@@ -259,7 +259,7 @@ def test_a_storage_that_is_not_mounted_holds_up_its_own_runs_alone(lab: Lab) -> 
     assert list((lab.folder / "raw").iterdir()) == [], "nothing was written where the disk should be"
     assert sorted(path.name for path in (lab.folder / "daq").iterdir() if path.is_dir()) == ours
     until(lambda: lab.run_row("run1")["reason"] or lab.query("SELECT 1 FROM runs WHERE blocked_by = 'space'"), 30)
-    assert "not mounted" in lab.run("ondeck", "status").stdout
+    assert "NotMounted: storage disk" in lab.run("ondeck", "status").stdout
     away.rename(mark)
     lab.until_status(ours, "archived", 90)
     for name in ours:
@@ -291,7 +291,9 @@ def test_dry_run_of_each_daemon_prints_what_would_be_done_for_all_and_changes_no
     names = [f"run{number}" for number in range(1, 6)]
     for number, name in enumerate(names, start=1):
         lab.write_run(name, number)
-    lab.execute("INSERT INTO outbox (stream, sink, subject, body, status) VALUES ('s', 'mail', 'beam is on', '', 'queued')")
+    lab.execute(
+        "INSERT INTO outbox (stream, sink, subject, body, status) VALUES ('s', 'mail', 'beam is on', '', 'queued')"
+    )
     folders = ("daq", "raw", "archive", "work")
 
     def would(daemon: str) -> list[str]:

@@ -66,9 +66,14 @@ def begin(name: str, *words: str | Path, cwd: Path, **env: str) -> subprocess.Po
 
 def finish(processes: Sequence[subprocess.Popen[str]], timeout: float = 120) -> None:
     """Wait for programs that were begun side by side; each must end with 0."""
+    said = []
     for process in processes:
-        said, _ = process.communicate(timeout=timeout)
-        assert process.returncode == 0, said
+        try:
+            said.append(process.communicate(timeout=timeout)[0])
+        except subprocess.TimeoutExpired:
+            process.kill()
+            said.append(process.communicate()[0])
+    assert [process.returncode for process in processes] == [0] * len(processes), "\n".join(said)
 
 
 def _ancestors() -> set[int]:

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import HealthCheck, Phase, note, settings
@@ -35,7 +34,6 @@ from support.rows import MODELS, attempt, new
 
 TABLES = ["runs", "jobs", "copies", "outbox"]
 LEASE = 1000.0  # seconds by the database's clock; what the tests take themselves is far less
-SOAK = os.environ.get("ONDECK_SOAK") == "1"
 JOB_VERBS: dict[str, Callable[..., list[verbs.Done]]] = {
     "reset": verbs.reset_jobs,
     "hold": verbs.hold_jobs,
@@ -43,6 +41,20 @@ JOB_VERBS: dict[str, Callable[..., list[verbs.Done]]] = {
     "cancel": verbs.cancel_jobs,
 }
 RUN_VERBS: dict[str, Callable[..., list[verbs.Done]]] = {"reset": verbs.reset_runs, "cancel": verbs.cancel_runs}
+
+
+class Died(Exception):
+    """The process died before its commit."""
+
+
+class Facts(NamedTuple):
+    """A row as it stands in the database."""
+
+    status: str
+    epoch: int
+    steps: int
+    leased_by: str | None
+    wanted: str
 
 
 class Row:
@@ -80,7 +92,6 @@ class Machine(RuleBasedStateMachine):
         self.rows: dict[tuple[str, int], Row] = {}
         self.claims: list[Claim] = []
         self.now = 0.0
-        self.reads = 0
         clock.set_offset(0)
 
     def teardown(self) -> None:
@@ -106,8 +117,11 @@ class Machine(RuleBasedStateMachine):
 
     @initialize()
     def first(self) -> None:
-        for status in ("acquired", "processing", "failed"):
-            self.add("runs", status)
+        runs = [self.add("runs", status) for status in ("acquired", "processing", "failed")]
+        for status in ("new", "running"):
+            self.add("jobs", status, run_id=runs[1].id)
+        self.add("copies", "verified", run_id=runs[1].id)
+        self.add("outbox", "queued")
 
     @rule(table=st.sampled_from(TABLES), data=st.data(), priority=st.integers(-1, 1))
     def birth(self, table: str, data: st.DataObject, priority: int) -> None:
@@ -120,9 +134,12 @@ class Machine(RuleBasedStateMachine):
             columns["prerequisite_id"] = before
         self.add(table, status, priority, **columns)
 
-    @rule(table=st.sampled_from(TABLES), data=st.data(), limit=st.integers(0, 4), number=st.integers(1, 3))
-    def take(self, table: str, data: st.DataObject, limit: int, number: int) -> None:
-        status = data.draw(st.sampled_from(STATUSES[table]), "status")
+    @rule(data=st.data(), limit=st.integers(0, 4), number=st.integers(1, 3))
+    def take(self, data: st.DataObject, limit: int, number: int) -> None:
+        like = data.draw(st.sampled_from(list(self.rows.values())), "a row like")
+        self.take_like(like.table, like.status, limit, number)
+
+    def take_like(self, table: str, status: str, limit: int, number: int) -> None:
         holder = self.who(number)
         with self.database.write() as session:
             got = claim(session, MODELS[table], status, limit, lease=timedelta(seconds=LEASE), where=self.mine(table))
@@ -132,6 +149,12 @@ class Machine(RuleBasedStateMachine):
             row.epoch, row.holder, row.until = row.epoch + 1, holder, self.now + LEASE
         assert got == [Claim(table, row.id, status, row.epoch) for row in ready[:limit]]
         self.claims += got
+
+    def target(self, data: st.DataObject, table: str, source: str) -> str:
+        """A status to go to: mostly a legal one."""
+        legal = [one for one in STATUSES[table] if one != source and is_legal(table, source, one)]
+        some = st.sampled_from(STATUSES[table])
+        return str(data.draw((st.sampled_from(legal) | st.sampled_from(legal) | some) if legal else some, "to"))
 
     def mine(self, table: str) -> str:
         return f"id IN ({', '.join(str(row.id) for row in self.of(table)) or 'NULL'})"
@@ -146,7 +169,7 @@ class Machine(RuleBasedStateMachine):
         some = data.draw(st.lists(st.sampled_from(self.claims), min_size=1, max_size=3, unique=True), "claims")
         table = some[0].table
         some = list({c.id: c for c in some if c.table == table}.values())
-        to = data.draw(st.sampled_from(STATUSES[table]), "to")
+        to = self.target(data, table, some[-1].status)
         who = self.who(number)
         valid = [c for c in some if self.rows[c.table, c.id].is_of(c)]
         legal = all(is_legal(table, c.status, to) for c in valid)
@@ -156,11 +179,15 @@ class Machine(RuleBasedStateMachine):
             with pytest.raises(DBAPIError, match="illegal step"), self.database.write() as session:
                 advance(session, some, to, "why", **options)
             return
-        with self.database.write() as session:
+        moved: list[Claim] = []
+        with contextlib.suppress(Died), self.database.write() as session:
             moved = advance(session, some, to, "why", **options)
             if crash:
-                session.connection().invalidate() if data.draw(st.booleans(), "cut off") else session.rollback()
-                return
+                if data.draw(st.booleans(), "cut off"):
+                    session.connection().invalidate()
+                raise Died
+        if crash:
+            return
         assert {c.id for c in moved} == {c.id for c in valid}
         for one in valid:
             row = self.rows[table, one.id]
@@ -194,6 +221,35 @@ class Machine(RuleBasedStateMachine):
             assert bool(kept) == same_epoch
             row.holder = None if kept else row.holder
 
+    @precondition(lambda self: any(self.rows[c.table, c.id].is_of(c) for c in self.claims))
+    @rule(data=st.data(), how=st.sampled_from(["expired", "by hand"]))
+    def overtaken(self, data: st.DataObject, how: str) -> None:
+        """A holder sleeps; his row is taken by another, or moved by hand; he wakes up and can change nothing."""
+        held = [c for c in self.claims if self.rows[c.table, c.id].is_of(c)]
+        old = data.draw(st.sampled_from(held), "holder")
+        row = self.rows[old.table, old.id]
+        if how == "expired":
+            self.time_goes_by(1500.0)
+            self.take_like(old.table, old.status, 100, 2)
+            assert row.epoch == old.epoch + 1
+        else:
+            legal = [one for one in STATUSES[old.table] if one != old.status and is_legal(old.table, old.status, one)]
+            if not legal:
+                return
+            with self.database.write() as session:
+                session.execute(text(f"UPDATE {old.table} SET status = '{legal[0]}' WHERE id = {old.id}"))
+            row.history.append((row.status, legal[0], "by hand"))
+            row.status = legal[0]
+        self.who(1)
+        for to in STATUSES[old.table]:
+            with self.database.write() as session:
+                assert advance(session, [old], to, "from sleep") == []
+        with pytest.raises(LeaseLost), self.database.write() as session:
+            hold_on(session, [old])
+        if how == "expired":
+            with self.database.write() as session:
+                assert renew(session, [old], timedelta(seconds=LEASE)) == release(session, [old]) == []
+
     @rule(number=st.integers(1, 3), table=st.sampled_from(TABLES))
     def mourn(self, number: int, table: str) -> None:
         """A holder is known to be dead: what he held is free at once, and he is shut out."""
@@ -210,12 +266,10 @@ class Machine(RuleBasedStateMachine):
         self.now += seconds
         clock.set_offset(self.now)
 
-    @rule(data=st.data(), table=st.sampled_from(TABLES))
-    def by_hand(self, data: st.DataObject, table: str) -> None:
-        if not self.of(table):
-            return
-        row = data.draw(st.sampled_from(self.of(table)), "row")
-        to = data.draw(st.sampled_from(STATUSES[table]), "to")
+    @rule(data=st.data())
+    def by_hand(self, data: st.DataObject) -> None:
+        row = data.draw(st.sampled_from(list(self.rows.values())), "row")
+        table, to = row.table, self.target(data, row.table, row.status)
         sql = text(f"UPDATE {table} SET status = '{to}' WHERE id = {row.id}")
         if not is_legal(table, row.status, to):
             with pytest.raises(DBAPIError, match="illegal step"), self.database.write() as session:
@@ -284,10 +338,10 @@ class Machine(RuleBasedStateMachine):
         if preview or not done:
             assert after == before
             return
-        for key, (status, epoch, steps, wanted) in after.items():
-            old_status, old_epoch, old_steps, old_wanted = before[key]
+        for key, (status, epoch, steps, _, wanted) in after.items():
+            old_status, old_epoch, old_steps, _, old_wanted = before[key]
             row = self.rows[key]
-            if (status, epoch, steps, wanted) == before[key]:
+            if after[key] == before[key]:
                 continue
             assert epoch > old_epoch, f"{key}: the holder is not shut out"
             assert steps > old_steps, f"{key}: not in the history"
@@ -311,14 +365,14 @@ class Machine(RuleBasedStateMachine):
 
     # ---- what must hold at any time ----
 
-    def facts(self) -> dict[tuple[str, int], tuple[str, int, int, str]]:
-        """(table, id) → status, epoch, steps, wanted."""
-        found = {}
+    def facts(self) -> dict[tuple[str, int], Facts]:
+        """(table, id) → how the row stands."""
+        found: dict[tuple[str, int], Facts] = {}
         with self.database.read() as session:
             for table in {row.table for row in self.rows.values()}:
                 wanted = "wanted" if table in ("runs", "jobs") else "''"
-                sql = text(f"SELECT id, status, epoch, steps, {wanted} FROM {table} WHERE {self.mine(table)}")
-                found.update({(table, r[0]): (r[1], r[2], r[3], r[4]) for r in session.execute(sql)})
+                sql = text(f"SELECT id, status, epoch, steps, leased_by, {wanted} FROM {table} WHERE {self.mine(table)}")
+                found.update({(table, r[0]): Facts(*r[1:]) for r in session.execute(sql)})
         return found
 
     def histories(self, session: Any) -> dict[tuple[str, int], list[tuple[str | None, str, str]]]:
@@ -337,14 +391,12 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def rows_are_as_the_model_has_them(self) -> None:
         facts = self.facts()
-        assert {key: fact[:3] for key, fact in facts.items()} == {
-            key: (row.status, row.epoch, row.steps) for key, row in self.rows.items()
+        assert {key: fact[:4] for key, fact in facts.items()} == {
+            key: (row.status, row.epoch, row.steps, row.holder) for key, row in self.rows.items()
         }
         for table in ("runs", "jobs"):
             for row in self.of(table):
-                if table == "jobs" and facts[table, row.id][3]:
-                    continue
-                assert facts[table, row.id][3] in ("", "cancel")
+                assert facts[table, row.id].wanted in ("", "cancel", *(("reset", "hold") if table == "jobs" else ()))
 
     @invariant()
     def histories_are_whole(self) -> None:
@@ -371,12 +423,13 @@ def test_the_run_database_does_what_its_model_says(machine: type[Machine]) -> No
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         machine,
         settings=settings(
-            max_examples=10,
-            stateful_step_count=25,
+            max_examples=12,
+            stateful_step_count=30,
             derandomize=True,
             database=None,
             deadline=None,
             suppress_health_check=list(HealthCheck),
+            phases=[Phase.generate],  # to shrink takes minutes: `make soak` does it
         ),
     )
 
@@ -387,7 +440,7 @@ def test_it_does_so_for_long(machine: type[Machine]) -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
         machine,
         settings=settings(
-            max_examples=60,
+            max_examples=40,
             stateful_step_count=60,
             deadline=None,
             suppress_health_check=list(HealthCheck),
