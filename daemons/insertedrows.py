@@ -99,10 +99,10 @@ class InsertedRows:
         return 1
 
     def _wait(self, lane: Lane, claims: Sequence[Claim], why: str) -> None:
-        origin = {"failed_from": RunStatus.ACQUIRED}
+        """Look again later, for as long as it takes: a DAQ may insert its row before the data are there."""
         with self.db.write() as session:
             for one in claims:
-                back_off(session, one, one.status, why, self.config.retry, give_up=RunStatus.FAILED, given_up=origin)
+                back_off(session, one, one.status, why, self.config.retry, give_up=None)
         lane.log.warning("run can't be taken yet", extra={"why": why, "rows": len(claims)})
 
 

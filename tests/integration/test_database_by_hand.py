@@ -9,10 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from ondeck.db.engine import Database
-from ondeck.db.states import STATUSES, is_legal
 from sqlalchemy import make_url
 from support.rows import check_history, history, make_one, status
+
+from ondeck.db.engine import Database
+from ondeck.db.states import STATUSES, is_legal
 
 Type = Callable[[str], str]
 """Types SQL into the command; returns what it prints, with its errors."""

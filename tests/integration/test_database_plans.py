@@ -9,10 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from sqlalchemy import event, text
+from sqlalchemy.orm import Session
+from support.postgresql import PostgresqlServer
+
 from ondeck.config import Config, load
 from ondeck.daemons.attemptrows import open_attempts
 from ondeck.daemons.base import Daemon, Lane
@@ -32,9 +35,6 @@ from ondeck.db.steps import Claim, advance, claim, hold_on, look, release, renew
 from ondeck.db.tables import Outbox
 from ondeck.rules import gates, probes
 from ondeck.tools.disks import all_disks, initialise
-from sqlalchemy import event, text
-from sqlalchemy.orm import Session
-from support.postgresql import PostgresqlServer
 
 RUNS = 10_000
 AT_MOST = {"sqlite": 20_000, "postgresql": 150}

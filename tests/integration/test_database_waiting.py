@@ -11,12 +11,13 @@ from pathlib import Path
 
 import psycopg2
 import pytest
-from ondeck.db.engine import Database
-from ondeck.db.schema import create
 from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from support.postgresql import PostgresqlServer, no_server_because
 from support.rows import make_one
+
+from ondeck.db.engine import Database
+from ondeck.db.schema import create
 
 OTHER = """
 import sys, time

@@ -13,13 +13,13 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import OperationalError
+from support.rows import LEASE, make_one, new, row
 
 from ondeck.db import engine
 from ondeck.db.engine import Database, Waiter, refuse_network_file_system
 from ondeck.db.errors import NetworkFileSystem, UnsupportedDatabase
 from ondeck.db.models import Run
 from ondeck.db.steps import advance, claim, look, release, renew
-from support.rows import LEASE, make_one, new, row
 
 MOUNTS = """\
 /dev/sda1 / ext4 rw,relatime 0 0

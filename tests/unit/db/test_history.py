@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
+from support.rows import Entry, check_history, execute, history, make, make_one, new, row, seen, status
 
 from ondeck.db.actor import set_actor
 from ondeck.db.clock import database_time
@@ -16,7 +17,6 @@ from ondeck.db.insert import born, insert_new
 from ondeck.db.models import Copy, Job, Pin, Receipt, Run, Transition
 from ondeck.db.states import STATUSES
 from ondeck.db.steps import advance, look
-from support.rows import Entry, check_history, execute, history, make, make_one, new, row, seen, status
 
 
 def scalar(database: Database, sql: str, **values: Any) -> Any:

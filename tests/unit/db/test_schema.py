@@ -14,6 +14,8 @@ from alembic.config import Config as AlembicConfig
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
+from support.postgresql import PostgresqlServer
+from support.rows import make_one
 
 from ondeck.db import schema
 from ondeck.db.base import Base
@@ -21,8 +23,6 @@ from ondeck.db.ddl import statements
 from ondeck.db.engine import Database
 from ondeck.db.errors import NoSchema, OtherSchema
 from ondeck.migrations import ddl_0001
-from support.postgresql import PostgresqlServer
-from support.rows import make_one
 
 HOLDS: dict[str, dict[str, str]] = {
     "sqlite": {

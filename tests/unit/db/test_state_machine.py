@@ -16,9 +16,17 @@ from typing import Any, NamedTuple
 import pytest
 from hypothesis import HealthCheck, Phase, note, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule, run_state_machine_as_test
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 from sqlalchemy import select, text
 from sqlalchemy.exc import DBAPIError
+from support.rows import MODELS, attempt, new
 
 from ondeck.config import Config, loads
 from ondeck.db import actor as actors
@@ -27,10 +35,9 @@ from ondeck.db.engine import Database
 from ondeck.db.errors import LeaseLost
 from ondeck.db.models import Attempt, Job, Run, Transition
 from ondeck.db.states import LIVE_JOBS, STATUSES, is_legal
-from ondeck.db.steps import Claim, advance, claim, hold_on, look, release, release_of, renew
+from ondeck.db.steps import Claim, advance, claim, hold_on, release, release_of, renew
 from ondeck.rules import verbs
 from ondeck.rules.choose import JobRow
-from support.rows import MODELS, attempt, new
 
 TABLES = ["runs", "jobs", "copies", "outbox"]
 LEASE = 1000.0  # seconds by the database's clock; what the tests take themselves is far less
