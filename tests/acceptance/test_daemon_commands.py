@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -136,7 +137,7 @@ def test_foreground(lab: DaemonLab, number: signal.Signals) -> None:
 
 
 def test_stop_ends_one_in_the_foreground_and_spares_its_shell(lab: DaemonLab) -> None:
-    script = f'"$@" & echo daemon $!; wait; echo still here; {sys.executable} -c "print(1)"'
+    script = f'"$@" & echo daemon $!; wait; echo still here; {shlex.quote(sys.executable)} -c "print(1)"'
     words = [sys.executable, str(Path(__file__).parents[1] / "support/tinydaemons.py"), "Transfer", "foreground"]
     lab.write("hang")
     with subprocess.Popen(

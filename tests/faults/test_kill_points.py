@@ -56,8 +56,15 @@ def road() -> set[str]:
         for step in steps:
             name = f"{table} {step.source}>{step.to}"
             by_daemon = any(who != "verb" for who in step.who)
-            to_trouble = step.to in ("failed", "cancelled", "waiting") or (step.to == "new" and step.source != "blocked")
-            if by_daemon and table not in NOT_THE_FIVE and name not in OFF_THE_ROAD and not (table == "jobs" and to_trouble):
+            to_trouble = step.to in ("failed", "cancelled", "waiting") or (
+                step.to == "new" and step.source != "blocked"
+            )
+            if (
+                by_daemon
+                and table not in NOT_THE_FIVE
+                and name not in OFF_THE_ROAD
+                and not (table == "jobs" and to_trouble)
+            ):
                 found.add(name)
     return found
 
@@ -78,7 +85,11 @@ def flow(experiment: Experiment, hits: Path, points: set[str], seconds: float = 
 def made(folder: Path, url: str) -> Experiment:
     """A fresh experiment with its run database and storages."""
     experiment = Experiment(folder, url, seconds=1.5)
-    subprocess.run([sys.executable, "-c", "from ondeck.tools.builddb import main; main()", "--config", str(experiment.config)], check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-c", "from ondeck.tools.builddb import main; main()", "--config", str(experiment.config)],
+        check=True,
+        capture_output=True,
+    )
     return experiment
 
 

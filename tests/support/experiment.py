@@ -83,7 +83,14 @@ class Experiment:
     """The folder of one experiment. Made with its configuration; `builddb` is the caller's."""
 
     def __init__(
-        self, folder: Path, url: str, *, remove: str = "ondeck", lease: str = "20s", count: int = 3, seconds: float = 0.3
+        self,
+        folder: Path,
+        url: str,
+        *,
+        remove: str = "ondeck",
+        lease: str = "20s",
+        count: int = 3,
+        seconds: float = 0.3,
     ) -> None:
         self.folder, self.url = folder, url
         self.config = folder / "ondeck.toml"
@@ -162,11 +169,13 @@ class Experiment:
         self.check_history(by_hand=by_hand)
 
     def check_history(self, *, by_hand: bool = False) -> None:
-        """Each row's transitions lead, step by step, from its birth to its status; none is by hand (or only a birth)."""
+        """Each row's transitions lead from its birth to its status, step by step; none (but a birth) is by hand."""
         rows = self.query('SELECT table_name, row_id, source, "to", actor FROM transitions ORDER BY id')
         at: dict[tuple[str, int], str] = {}
         for table, row, source, to, actor in rows:
-            assert at.get((table, row)) == source, f"{table} {row}: a step from {source}, but it was {at.get((table, row))}"
+            assert at.get((table, row)) == source, (
+                f"{table} {row}: a step from {source}, but it was {at.get((table, row))}"
+            )
             assert actor != "by hand" or (by_hand and source is None), f"{table} {row} to {to}"
             at[table, row] = to
         for table in ("runs", "jobs", "copies", "bundles"):
@@ -176,4 +185,9 @@ class Experiment:
     def leftovers(self) -> list[str]:
         """Names of ours that should not lie around in the end: parts and renamed directories."""
         patterns = ("**/*.part", "**/*.deleting")
-        return [str(p) for folder in ("daq", "raw", "archive") for pattern in patterns for p in (self.folder / folder).glob(pattern)]
+        return [
+            str(p)
+            for folder in ("daq", "raw", "archive")
+            for pattern in patterns
+            for p in (self.folder / folder).glob(pattern)
+        ]
