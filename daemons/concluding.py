@@ -9,17 +9,21 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from ..config import Config
+from ..db.clock import database_time
 from ..db.engine import Database
 from ..db.models import Attempt, Job, Run
 from ..db.states import LIVE_JOBS, JobStatus, RunStatus
-from ..db.steps import advance, advance_one, claim, look, release
+from ..db.steps import advance, advance_one, claim, due, look, release
 from ..rules.messages import post
 from ..sites.attempts import publish
+from ..sites.errors import Machinery
 from .attemptrows import job_directory, work_place
 from .base import Lane
 from .places import Places
 
 _BATCH = 100
+_AGAIN = timedelta(minutes=1)
+"""How long a run whose outputs can't be published is left alone: others are waiting, too."""
 _MOVING = (JobStatus.NEW, JobStatus.BLOCKED, *LIVE_JOBS)
 
 
@@ -45,7 +49,14 @@ class Concluder:
             for one in claims:
                 with self.db.read() as session:
                     run, jobs = session.get_one(Run, one.id), self._jobs(session, one.id)
-                self._publish(run, jobs, places, work)
+                try:
+                    self._publish(run, jobs, places, work)
+                except Machinery as error:  # of one site; the runs of others go on
+                    lane.log.warning("outputs can't be published yet", extra={"run": run.name, "why": str(error)})
+                    with self.db.write() as session:
+                        if release(session, [one]):
+                            session.get_one(Run, one.id).not_before = database_time(session) + _AGAIN
+                    continue
                 with self.db.write() as session:
                     moved += self._conclude(session, lane, one.id)
                     release(session, [one])
@@ -57,7 +68,7 @@ class Concluder:
         live = ", ".join(f"'{s}'" for s in LIVE_JOBS)
         runs = session.scalars(
             select(Run).where(
-                text("runs.status = 'processing'"),
+                text(f"runs.status = 'processing' AND {due(self.db.dialect, 'runs')}"),
                 text(
                     "NOT EXISTS (SELECT 1 FROM jobs j WHERE j.run_id = runs.id AND"
                     f" j.status IN ({moving}) AND (runs.wanted = '' OR j.status IN ({live})))"

@@ -6,6 +6,7 @@ from sqlalchemy import insert, select
 
 from ..config.model import Config
 from ..db.engine import Database
+from ..db.insert import born
 from ..db.states import OutboxStatus
 from ..db.tables import Outbox
 from .identity import Identity, this_host
@@ -25,6 +26,7 @@ def tell_of_death(db: Database, config: Config, name: str, who: Identity | None,
             key = f"died:{name}:{identity}:{sink}"
             if session.scalar(select(Outbox.id).where(Outbox.key == key)) is None:
                 row = {"stream": STREAM, "sink": sink, "subject": subject, "body": body, "key": key}
+                row |= born("a daemon had died")
                 session.execute(insert(Outbox).values(status=OutboxStatus.QUEUED.value, **row))
                 count += 1
     return count

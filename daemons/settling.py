@@ -84,12 +84,13 @@ class Settler:
     def lost(self, session: Session, c: Claim, one: OpenAttempt, words: str) -> int:
         """The payload has started and nothing says how it ended: a person must look, unless it may run twice."""
         if one.job.settings.get("idempotent"):
-            moved = advance(
-                session,
-                [c],
-                JobStatus.NEW,
-                f"attempt {one.attempt.number} is lost: {words}; it may run twice",
-            )
+            said = f"attempt {one.attempt.number} is lost: {words}; it may run twice"
+            if one.job.wanted:
+                moved, _ = self._as_wanted(session, c, one, said)
+            else:
+                failed = {"result": "FAILED"}
+                retry = self.config.retry
+                moved = back_off(session, c, JobStatus.NEW, said, retry, give_up=JobStatus.FAILED, given_up=failed)
             if moved:
                 set_columns(
                     session, one.attempt.id, ended_at=database_time(session), verdict="lost", words=words

@@ -226,7 +226,8 @@ class Submitter:
     def _store(self, lane: Lane, fresh: list[Fresh], answers: Sequence[Submission]) -> None:
         with self.db.write() as session:
             now = database_time(session)
-            for one, answer in zip(fresh, answers, strict=True):
+            pairs = sorted(zip(fresh, answers, strict=True), key=lambda p: p[0].claim.id)  # as verbs lock them
+            for one, answer in pairs:
                 extra = {"run": one.run.name, "module": one.job.module, "token": one.attempt.token}
                 if isinstance(answer, Submitted):
                     words = f"submitted as {answer.batch_id}"

@@ -143,6 +143,9 @@ def advance_one(session: Session, one: Claim, to: str, reason: str | None, **kwa
 def renew(session: Session, claims: Sequence[Claim], lease: timedelta) -> list[Claim]:
     """Lengthen the leases of `claims` to `lease` from now; returns those that still are ours."""
     dialect = session.get_bind().dialect.name
+    if dialect == "postgresql":  # in the order in which verbs lock, else each may wait for the other
+        for name, group in groupby(sorted(claims), key=lambda c: c.table):
+            _now(session, name, [c.id for c in group], lock=True)
     changes = f"lease_until = {later_sql(dialect, 'lease')}"
     return _change(session, claims, changes, {"lease": lease.total_seconds()}, " AND lease_until IS NOT NULL")
 
@@ -170,20 +173,23 @@ def release_of(session: Session, model: type[Worked], holder: str) -> int:
 
 def hold_on(session: Session, claims: Sequence[Claim]) -> None:
     """Make sure that `claims` still are ours; raises LeaseLost naming those that aren't. Locks them."""
-    dialect = session.get_bind().dialect.name
     for name, group in groupby(sorted(claims), key=lambda c: c.table):
         held = list(group)
-        suffix = " FOR UPDATE" if dialect == "postgresql" else ""
-        rows = session.execute(
-            text(
-                f"SELECT id, status, epoch FROM {name} WHERE id IN ({_listed(dialect)}) ORDER BY id{suffix}"
-            ),
-            {"ids": _bound(dialect, [c.id for c in held])},
-        )
-        there = {(r.id, r.status, r.epoch) for r in rows}
-        lost = [f"{name} {c.id}" for c in held if (c.id, c.status, c.epoch) not in there]
+        there = set(_now(session, name, [c.id for c in held], lock=True))
+        lost = [f"{name} {c.id}" for c in held if c not in there]
         if lost:
             raise LeaseLost(rows=", ".join(lost))
+
+
+def _now(session: Session, name: str, ids: Iterable[int], *, lock: bool) -> list[Claim]:
+    """The rows `ids` of table `name` as they stand, in the order of id."""
+    dialect = session.get_bind().dialect.name
+    suffix = " FOR UPDATE" if lock and dialect == "postgresql" else ""
+    rows = session.execute(
+        text(f"SELECT id, status, epoch FROM {name} WHERE id IN ({_listed(dialect)}) ORDER BY id{suffix}"),
+        {"ids": _bound(dialect, sorted(set(ids)))},
+    )
+    return [Claim(name, r.id, r.status, r.epoch) for r in rows]
 
 
 def _table(model: type[Worked]) -> Table:

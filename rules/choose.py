@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from ..config.errors import OndeckError
 from ..db.models import Job, Run
 
+_LONGEST = 1500
 _NUMBERS = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 
 
@@ -48,7 +49,7 @@ def _name_condition(pattern: str) -> ColumnElement[bool]:
 
 def _like(pattern: str) -> str:
     """A LIKE pattern that matches at least what the glob does."""
-    text = re.sub(r"\[[^]]*\]", "?", pattern)
+    text = re.sub(r"\[!?\]?[^]]*\]", "*", pattern)
     text = text.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
     return text.replace("*", "%").replace("?", "_")
 
@@ -57,11 +58,8 @@ def select_runs(session: Session, patterns: Sequence[str]) -> list[Run]:
     """The runs that any of `patterns` means, by id; raises NothingSuch for a pattern that means none."""
     found: dict[int, Run] = {}
     for pattern in patterns:
-        runs = [
-            r
-            for r in session.scalars(select(Run).where(run_condition(pattern)).order_by(Run.id))
-            if _exact(pattern, r.name)
-        ]
+        asked = select(Run).where(run_condition(pattern)).order_by(Run.id)
+        runs = [r for r in session.scalars(asked) if _exact(pattern, r.name)] if _possible(pattern) else []
         if not runs:
             raise NothingSuch(what="run", asked=repr(pattern), hint="; see listdb")
         found.update((run.id, run) for run in runs)
@@ -83,6 +81,11 @@ def select_jobs(session: Session, run_pattern: str, module_pattern: str) -> list
         )
         raise NothingSuch(what="job", asked=f"{run_pattern!r} {module_pattern!r}", hint=known)
     return rows
+
+
+def _possible(pattern: str) -> bool:
+    """Whether a run can have such a name at all; a database can't even be asked for some."""
+    return len(pattern) <= _LONGEST and "\0" not in pattern and pattern == pattern.encode("utf-8", "replace").decode()
 
 
 def _jobs_of(session: Session, runs: Iterable[int]) -> Sequence[Job]:

@@ -16,8 +16,12 @@ from ..db.steps import Claim, advance
 
 def wait_after(retry: Retry, tries: int) -> timedelta:
     """How long a row waits after its `tries`-th try failed: grows by `factor`, at most `longest`, spread by ±10 %."""
-    factor = retry.factor ** min(tries - 1, 200)
-    seconds = min(retry.first.total_seconds() * factor, retry.longest.total_seconds())
+    seconds, longest = retry.first.total_seconds(), retry.longest.total_seconds()
+    for _ in range(min(tries - 1, 1000)):
+        if seconds >= longest:
+            break
+        seconds *= retry.factor
+    seconds = min(seconds, longest)
     return timedelta(seconds=seconds * random.uniform(0.9, 1.1))
 
 

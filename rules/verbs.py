@@ -46,6 +46,8 @@ class Done:
     words: str = ""
 
 
+_UNBLOCKED: dict[str, Any] = {"blocked_by": None, "blocked_since": None}
+
 # ---- jobs ----
 
 
@@ -88,6 +90,8 @@ def hold_jobs(session: Session, config: Config, jobs: Sequence[JobRow], why: str
     del config
 
     def move(row: JobRow) -> Done | None:
+        if row.job.status == JobStatus.WAITING and _may_run(session, row.job):
+            return _want(session, row, "hold", why)
         if row.job.status == JobStatus.WAITING and row.job.validation == "WAITING":
             return None
         return _move(session, row, JobStatus.WAITING, why, validation="WAITING")
@@ -130,6 +134,7 @@ def dependants(session: Session, jobs: Sequence[JobRow]) -> list[JobRow]:
     """Jobs that are done or live and have used, directly or not, the output of one of `jobs`."""
     found: dict[int, JobRow] = {}
     level = {row.job.id for row in jobs}
+    seen = set(level)
     while level:
         rows = (
             session.execute(
@@ -137,7 +142,8 @@ def dependants(session: Session, jobs: Sequence[JobRow]) -> list[JobRow]:
             )
             .all()
         )
-        level = {job.id for job, _ in rows if job.id not in found}
+        level = {job.id for job, _ in rows} - seen
+        seen |= level
         for job, run in rows:
             if job.status == JobStatus.DONE or job.status in LIVE_JOBS:
                 found[job.id] = JobRow(job, run)
@@ -151,8 +157,9 @@ def _each(
     why: str,
     move: Callable[[JobRow], Done | None],
 ) -> list[Done]:
-    """Lock the runs, then do to each job what the verb does: write the wish on live ones, move the others."""
+    """Lock the runs and jobs, then do to each job what the verb does: write the wish on live ones, move the others."""
     look(session, Run, {row.run.id for row in jobs})
+    look(session, Job, {row.job.id for row in jobs})
     done = []
     for row in sorted(jobs, key=lambda r: r.job.id):
         session.refresh(row.run)
@@ -190,8 +197,7 @@ def _move(session: Session, row: JobRow, to: JobStatus, why: str, **columns: Any
         "wanted": "",
         "tries": 0,
         "not_before": None,
-        "blocked_by": None,
-        "blocked_since": None,
+        **_UNBLOCKED,
     }
     if (
         status == to
@@ -200,25 +206,18 @@ def _move(session: Session, row: JobRow, to: JobStatus, why: str, **columns: Any
     ):
         fresh = {}
     advance(session, look(session, Job, [row.job.id]), to, why, fence=True, **{**fresh, **columns})
-    if to in (JobStatus.BLOCKED, JobStatus.NEW) or status == JobStatus.FAILED:
+    undone = status == JobStatus.FAILED != to and row.run.status == RunStatus.FAILED
+    if to in (JobStatus.BLOCKED, JobStatus.NEW) or undone:
         _reopen(session, row.run, f"job {row.job.module}: {why}")
     return Done(f"{row.run.name} {row.job.module}", status, to)
 
 
 def _reopen(session: Session, run: Run, why: str) -> None:
     """A run at rest whose job may move again is processing again."""
-    if run.status in (RunStatus.PROCESSED, RunStatus.ARCHIVED, RunStatus.FAILED) and _has_jobs_to_do(
-        session, run
-    ):
-        advance(
-            session, look(session, Run, [run.id]), RunStatus.PROCESSING, why, fence=True, failed_from=None
-        )
+    if run.status in (RunStatus.PROCESSED, RunStatus.ARCHIVED, RunStatus.FAILED):
+        advance(session, look(session, Run, [run.id]), RunStatus.PROCESSING, why, fence=True, failed_from=None)
         session.refresh(run)
         _want_data(session, run)
-
-
-def _has_jobs_to_do(session: Session, run: Run) -> bool:
-    return session.scalar(select(Job.id).where(Job.run_id == run.id).limit(1)) is not None
 
 
 def _want_data(session: Session, run: Run) -> None:
@@ -236,6 +235,13 @@ def _want_data(session: Session, run: Run) -> None:
         advance(
             session, [one], one.status, "wanted again: its run is processed again", fence=True, wanted=True
         )
+
+
+def _locked_jobs(session: Session, run: Run) -> Sequence[Job]:
+    """The jobs of a locked run, as they are now and stay until the transaction ends."""
+    mine = select(Job).where(Job.run_id == run.id).order_by(Job.id)
+    look(session, Job, session.scalars(mine.with_only_columns(Job.id)))
+    return session.scalars(mine.execution_options(populate_existing=True)).all()
 
 
 def _last_attempt(session: Session, job: Job) -> Attempt | None:
@@ -271,7 +277,7 @@ def reset_runs(session: Session, config: Config, runs: Sequence[Run], why: str) 
                 status=run.status,
                 why="only a failed or cancelled run can be reset (for its jobs there is ResetJob)",
             )
-        jobs = session.scalars(select(Job).where(Job.run_id == run.id)).all()
+        jobs = _locked_jobs(session, run)
         to = RunStatus.PROCESSING if jobs else RunStatus(run.failed_from or RunStatus.ACQUIRED)
         source = run.status
         fresh: dict[str, Any] = {
@@ -280,6 +286,7 @@ def reset_runs(session: Session, config: Config, runs: Sequence[Run], why: str) 
             "not_before": None,
             "failed_from": None,
             "wanted": "",
+            **_UNBLOCKED,
         }
         advance(session, look(session, Run, [run.id]), to, why, fence=True, **fresh)
         session.refresh(run)
@@ -312,7 +319,7 @@ def cancel_runs(session: Session, config: Config, runs: Sequence[Run], why: str)
                 what=f"run {run.name}", status=run.status, why="an archived run can't be cancelled"
             )
         source, live = run.status, False
-        for job in session.scalars(select(Job).where(Job.run_id == run.id)).all():
+        for job in _locked_jobs(session, run):
             if job.status in LIVE_JOBS or (job.status == JobStatus.WAITING and _may_run(session, job)):
                 live = True
                 done.append(_want(session, JobRow(job, run), "cancel", why))
@@ -327,7 +334,7 @@ def cancel_runs(session: Session, config: Config, runs: Sequence[Run], why: str)
             )
         else:
             back = _resting(run)
-            advance(session, one, RunStatus.CANCELLED, why, fence=True, wanted="", failed_from=back)
+            advance(session, one, RunStatus.CANCELLED, why, fence=True, wanted="", failed_from=back, **_UNBLOCKED)
             _end_copy(session, run, why)
             done.append(Done(f"run {run.name}", source, RunStatus.CANCELLED))
     return done

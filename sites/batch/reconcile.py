@@ -94,7 +94,7 @@ def conclude(
     verdict = system.verdict(files.claim, snapshot) if files.claim is not None and snapshot.ok else None
     if verdict is not None:
         return Conclusion(What.DIED, verdict.words, verdict=verdict)
-    if attempt.wanted and not (attempt.may_run and not live):
+    if attempt.wanted and (live or not started):  # what has started and isn't seen can't be cancelled: it is lost
         return Conclusion(What.CANCEL, f"{attempt.wanted} is wanted", seen=live[0] if live else None)
     if live:
         return Conclusion(

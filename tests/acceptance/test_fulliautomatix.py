@@ -15,7 +15,6 @@ from support.commands import finish
 from support.daemonlab import until
 from support.lab import DAEMONS, Lab
 from support.mail import mail_server, mail_sink
-from support.soak import SOAK
 from support.stepping import stepping
 
 from ondeck.db import clock
@@ -228,12 +227,16 @@ def test_FA_A5_a_live_transfer_is_left_alone_and_a_dead_one_is_taken_up(
 
 
 @pytest.mark.timeout(900)
-def test_FA_A8_two_instances_of_every_daemon_share_200_runs(make_lab: MakeLab) -> None:
+@pytest.mark.parametrize(
+    ("db_url", "count"),
+    [("sqlite", 60), ("postgresql", 200), pytest.param("sqlite", 200, marks=pytest.mark.soak)],
+    indirect=["db_url"],
+)
+def test_FA_A8_two_instances_of_every_daemon_share_200_runs(make_lab: MakeLab, count: int) -> None:
     """Each run is moved once, each payload started once, and each of the twelve has moved something."""
     lab = make_lab(remove="never", count=20, seconds=0)
     lab.change("slots = 4", "slots = 8")
     lab.change('interval = "1s"', 'interval = "0.5s"')
-    count = 200 if SOAK or lab.url.startswith("postgresql") else 60
     with mail_server() as mails:
         lab.add(mail_sink(mails))
         second = lab.twin("second.toml", "state2")

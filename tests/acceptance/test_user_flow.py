@@ -277,7 +277,10 @@ def content(lab: Lab) -> dict[str, Any]:
     """All that is in the run database; on SQLite its very bytes."""
     tables = ("runs", "jobs", "attempts", "copies", "bundles", "receipts", "pins", "transitions", "daemons", "outbox",
               "sources", "probes", "sites", "storages", "manifests")  # fmt: skip
-    found: dict[str, Any] = {table: sorted(map(repr, lab.query(f"SELECT * FROM {table}"))) for table in tables}
+    found: dict[str, Any] = {}
+    for table in tables:
+        rows = lab.query(f"SELECT * FROM {table}")
+        found[table] = sorted(repr([bytes(v) if isinstance(v, memoryview) else v for v in row]) for row in rows)
     if lab.url.startswith("sqlite"):
         path = Path(lab.url.removeprefix("sqlite:///"))
         found["bytes"] = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -16,9 +16,7 @@ from support.daemonlab import alive, until
 from support.house import ROOT
 from support.lab import DAEMONS, Lab
 from support.mail import mail_server, mail_sink
-from support.soak import SOAK
 
-KILLS = 300 if SOAK else 6
 SEED = 20240917
 
 
@@ -40,12 +38,17 @@ def refresh_if_dead(lab: Lab) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.timeout(7200 if SOAK else 400)
-@pytest.mark.parametrize("db_url", ["sqlite", "postgresql"], indirect=True)
-def test_each_daemon_is_killed_at_random_moments_and_started_again(lab: Lab) -> None:
+@pytest.mark.parametrize(
+    "kills",
+    [
+        pytest.param(6, marks=pytest.mark.timeout(400)),
+        pytest.param(300, marks=[pytest.mark.soak, pytest.mark.timeout(7200)]),
+    ],
+)
+def test_each_daemon_is_killed_at_random_moments_and_started_again(lab: Lab, kills: int) -> None:
     """Every run ends archived, every payload started once, no step is missing, nothing is left over."""
     chance = random.Random(SEED)
-    victims = [name for _ in range(-(-KILLS // len(DAEMONS))) for name in chance.sample(DAEMONS, len(DAEMONS))][:KILLS]
+    victims = [name for _ in range(-(-kills // len(DAEMONS))) for name in chance.sample(DAEMONS, len(DAEMONS))][:kills]
     number = 0
 
     def write(count: int) -> None:
@@ -71,9 +74,9 @@ def test_each_daemon_is_killed_at_random_moments_and_started_again(lab: Lab) -> 
                 assert "had died" in again.stderr
                 assert f"{name} started" in again.stdout
         names = list(lab.sums)
-        lab.until_status(names, "archived", 120 + KILLS)
+        lab.until_status(names, "archived", 120 + kills)
         until(lambda: not lab.query("SELECT 1 FROM outbox WHERE status <> 'sent'"), 60)
-        assert len([s for s in mails.subjects() if "had died and was started again" in s]) >= KILLS
+        assert len([s for s in mails.subjects() if "had died and was started again" in s]) >= kills
         pids = lab.pids()
         assert all(alive(pid) for pid in pids.values())
         lab.run("ondeck", "stop")

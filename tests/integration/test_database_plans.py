@@ -102,19 +102,26 @@ INSERT INTO inbox (topic, sha256, body, status) SELECT 't', name, '', 'done' FRO
 WAITING = """
 INSERT INTO runs (name, listener, status) SELECT 'acquired' || i, 'all', 'acquired' FROM NUMBERS WHERE i <= 3
 INSERT INTO runs (name, listener, status) SELECT 'processing' || i, 'all', 'processing' FROM NUMBERS WHERE i <= 6
-INSERT INTO jobs (run_id, module, status, site) SELECT id, 'sums', 'blocked', 'here' FROM runs WHERE name = 'processing1'
+INSERT INTO jobs (run_id, module, status, site)
+    SELECT id, 'sums', 'blocked', 'here' FROM runs WHERE name = 'processing1'
 INSERT INTO jobs (run_id, module, status, site) SELECT id, 'sums', 'new', 'here' FROM runs WHERE name = 'processing2'
-INSERT INTO jobs (run_id, module, status, site) SELECT id, 'sums', 'pending', 'here' FROM runs WHERE name = 'processing3'
-INSERT INTO jobs (run_id, module, status, site) SELECT id, 'sums', 'running', 'here' FROM runs WHERE name = 'processing4'
-INSERT INTO jobs (run_id, module, status, site) SELECT id, 'sums', 'running', 'here' FROM runs WHERE name = 'processing5'
-INSERT INTO jobs (run_id, module, status, site) SELECT id, 'sums', 'waiting', 'here' FROM runs WHERE name = 'processing6'
-INSERT INTO runs (name, listener, status, to_archive) SELECT 'processed' || i, 'all', 'processed', true FROM NUMBERS WHERE i <= 3
+INSERT INTO jobs (run_id, module, status, site)
+    SELECT id, 'sums', 'pending', 'here' FROM runs WHERE name = 'processing3'
+INSERT INTO jobs (run_id, module, status, site)
+    SELECT id, 'sums', 'running', 'here' FROM runs WHERE name = 'processing4'
+INSERT INTO jobs (run_id, module, status, site)
+    SELECT id, 'sums', 'running', 'here' FROM runs WHERE name = 'processing5'
+INSERT INTO jobs (run_id, module, status, site)
+    SELECT id, 'sums', 'waiting', 'here' FROM runs WHERE name = 'processing6'
+INSERT INTO runs (name, listener, status, to_archive)
+    SELECT 'processed' || i, 'all', 'processed', true FROM NUMBERS WHERE i <= 3
 INSERT INTO copies (run_id, storage, path, status, nbytes, manifest, verified_at)
     SELECT id, 'disk', 'daq/' || name, 'verified', 5, 'd', created_at FROM runs WHERE status <> 'archived'
 INSERT INTO copies (run_id, storage, path, form, status, nbytes) SELECT id, 'tape', '', 'bundled', 'absent', 5 FROM runs
     WHERE status = 'processed'
 INSERT INTO runs (name, listener, status) VALUES ('failed', 'all', 'failed')
-INSERT INTO outbox (stream, sink, subject, body, status, not_before) VALUES ('runs', 'mail', 's', 'b', 'queued', '9000-01-01')
+INSERT INTO outbox (stream, sink, subject, body, status, not_before)
+    VALUES ('runs', 'mail', 's', 'b', 'queued', '9000-01-01')
 INSERT INTO sites (name, paused_at, paused_by) SELECT 'here', created_at, 'x' FROM runs WHERE number = 1
 """
 

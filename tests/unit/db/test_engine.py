@@ -129,7 +129,9 @@ def test_sqlite_is_durable_and_keeps_its_references(sqlite_url: str) -> None:
 
 
 def test_postgresql_is_durable_and_in_utc(postgresql_url: str) -> None:
-    database = Database(postgresql_url + "?options=-c%20synchronous_commit%3Doff%20-c%20work_mem%3D5MB&connect_timeout=7")
+    database = Database(
+        postgresql_url + "?options=-c%20synchronous_commit%3Doff%20-c%20work_mem%3D5MB&connect_timeout=7"
+    )
     with database.write() as session:
         asked = {p: session.scalar(text(f"SHOW {p}")) for p in ("synchronous_commit", "timezone", "work_mem")}
         raw = session.connection().connection.dbapi_connection
@@ -336,7 +338,9 @@ def test_a_waiter_keeps_no_transaction_open(database: Database, waiter: Waiter) 
     assert woken(waiter, 5)
     with database.write() as session:
         if database.dialect == "postgresql":
-            idle = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND pid <> pg_backend_pid()"
+            idle = (
+                "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' AND pid <> pg_backend_pid()"
+            )
             assert session.scalar(text(idle)) == 0
     if database.dialect == "sqlite":
         with contextlib.closing(sqlite3.connect(str(database.url.database))) as connection:

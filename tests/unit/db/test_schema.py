@@ -203,7 +203,7 @@ def test_a_failing_migration_leaves_nothing_half_done(
     whole = list(getattr(ddl_0001, name))
     getattr(ddl_0001, name)[:] = [*whole[:-3], "CREATE TRIGGER nonsense", *whole[-3:]]
     try:
-        with pytest.raises((OperationalError, ProgrammingError), match="syntax|incomplete"):
+        with pytest.raises((OperationalError, ProgrammingError), match=r"syntax|incomplete"):
             schema.create(empty_url)
     finally:
         getattr(ddl_0001, name)[:] = whole
@@ -216,9 +216,7 @@ def test_a_failing_migration_leaves_nothing_half_done(
     empty.check_schema()
 
 
-def test_a_folder_with_a_percent_sign_is_no_obstacle(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_with_a_percent_sign_is_no_obstacle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "100%(here)s").symlink_to(schema._SCRIPTS)
     monkeypatch.setattr(schema, "_SCRIPTS", tmp_path / "100%(here)s")
     database = Database(f"sqlite:///{tmp_path}/ondeck.db")

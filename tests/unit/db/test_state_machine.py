@@ -217,10 +217,7 @@ class Machine(RuleBasedStateMachine):
                 hold_on(session, [one])
             return
         with self.database.write() as session:
-            if what == "renew":
-                kept = renew(session, [one], timedelta(seconds=LEASE))
-            else:
-                kept = release(session, [one])
+            kept = renew(session, [one], timedelta(seconds=LEASE)) if what == "renew" else release(session, [one])
         if what == "renew":
             assert bool(kept) == (same_epoch and row.holder is not None)
             row.until = self.now + LEASE if kept else row.until
@@ -357,8 +354,16 @@ class Machine(RuleBasedStateMachine):
             if wanted != old_wanted and wanted:
                 assert status == old_status
             assert steps - old_steps <= 2, "reset of a run moves it, and then reopens it"
-            row.history += [(old_status, status, who)] if steps == old_steps + 1 else self.new_entries(key, steps - old_steps)
-            row.status, row.epoch, row.steps, row.holder, row.not_before = status, epoch, steps, None, self.not_before(key)
+            row.history += (
+                [(old_status, status, who)] if steps == old_steps + 1 else self.new_entries(key, steps - old_steps)
+            )
+            row.status, row.epoch, row.steps, row.holder, row.not_before = (
+                status,
+                epoch,
+                steps,
+                None,
+                self.not_before(key),
+            )
 
     def new_entries(self, key: tuple[str, int], count: int) -> list[tuple[str | None, str, str]]:
         with self.database.read() as session:
@@ -378,7 +383,9 @@ class Machine(RuleBasedStateMachine):
         with self.database.read() as session:
             for table in {row.table for row in self.rows.values()}:
                 wanted = "wanted" if table in ("runs", "jobs") else "''"
-                sql = text(f"SELECT id, status, epoch, steps, leased_by, {wanted} FROM {table} WHERE {self.mine(table)}")
+                sql = text(
+                    f"SELECT id, status, epoch, steps, leased_by, {wanted} FROM {table} WHERE {self.mine(table)}"
+                )
                 found.update({(table, r[0]): Facts(*r[1:]) for r in session.execute(sql)})
         return found
 

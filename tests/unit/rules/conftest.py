@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from support.emptied import postgresql_url  # noqa: F401
 
 from ondeck.config import Config, loads
-from support.emptied import postgresql_url  # noqa: F401
 
 CONFIG = """
 name = "rules"
@@ -22,11 +20,6 @@ work = "work"
 [sites.here.batch]
 system = "local"
 slots = 2
-[sites.endless]
-transport = "local"
-work = "work2"
-[sites.endless.batch]
-system = "local"
 [sites.bare]
 transport = "local"
 work = "work3"
@@ -53,10 +46,6 @@ archive = "tape"
 match = { run_type = "physics", number = { min = 1000 } }
 storage = "disk"
 priority = 5
-[listeners.alert]
-sources = ["daq"]
-match = { run_type = "alert" }
-modules = ["sums"]
 [modules.sums]
 template = "sums.sh"
 site = "here"
@@ -71,9 +60,10 @@ recipients = ["c@example.org"]
 """
 
 
-@pytest.fixture
-def config(tmp_path: Path) -> Config:
+@pytest.fixture(scope="session")
+def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
     """A configuration with most things in it."""
-    (tmp_path / "templates").mkdir()
-    (tmp_path / "templates" / "sums.sh").write_text("true\n")
-    return loads(CONFIG, tmp_path / "ondeck.toml")
+    folder = tmp_path_factory.mktemp("rules")
+    (folder / "templates").mkdir()
+    (folder / "templates" / "sums.sh").write_text("true\n")
+    return loads(CONFIG, folder / "ondeck.toml")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
+from support.rows import LEASE, attempt, check_history, history, make_one, new, row, seen, status, take
 
 from ondeck.config import Config
 from ondeck.db import actor as actors
@@ -18,10 +19,9 @@ from ondeck.db.models import Attempt, Copy, Job, Receipt, Run
 from ondeck.db.states import LIVE_JOBS, STATUSES, JobStatus, RunStatus
 from ondeck.db.steps import advance, look, release, renew
 from ondeck.db.tables import Site
-from ondeck.rules import verbs
+from ondeck.rules import gates, verbs
 from ondeck.rules.choose import JobRow
 from ondeck.rules.verbs import Done, NotThere, RunIsCancelled
-from support.rows import LEASE, attempt, check_history, history, make_one, new, row, seen, status, take
 
 JOBS: dict[str, Callable[..., list[Done]]] = {
     "hold": verbs.hold_jobs,
@@ -82,8 +82,14 @@ def open_attempt(database: Database, job: int, **columns: Any) -> int:
 # ---- jobs that are not live ----
 
 
-@pytest.mark.parametrize(("verb", "source"), [(v, s) for v in TABLE for s in RESTING])
-def test_a_verb_on_a_job_that_is_not_live(database: Database, config: Config, verb: str, source: str) -> None:
+@pytest.mark.parametrize("verb", TABLE)
+def test_a_verb_on_jobs_that_are_not_live(database: Database, config: Config, verb: str) -> None:
+    for source in RESTING:
+        check_verb(database, config, verb, source)
+
+
+def check_verb(database: Database, config: Config, verb: str, source: str) -> None:
+    """One field of the table."""
     run = make_one(database, "runs", "processing")
     job = make_one(
         database, "jobs", source, run_id=run, tries=2, failures=1, blocked_by="data", wanted="", result="FAILED"
@@ -102,7 +108,7 @@ def test_a_verb_on_a_job_that_is_not_live(database: Database, config: Config, ve
     assert history(database, "jobs", job)[-1] == (source, to, "alice", "because")
     expected = {"hold": "WAITING", "start": "YES"}.get(verb, "NONE")
     assert there.validation == expected
-    if to in ("blocked", "new") and verb != "start" or (verb, source) == ("start", "waiting"):
+    if (to in ("blocked", "new") and verb != "start") or (verb, source) == ("start", "waiting"):
         assert (there.tries, there.not_before, there.blocked_by) == (0, None, None)
     if verb == "reset":
         assert (there.failures, there.result) == (0, "")
@@ -133,10 +139,15 @@ def test_hold_and_start_again(database: Database, config: Config) -> None:
 
 
 @pytest.mark.parametrize("verb", ["hold", "reset", "cancel"])
-@pytest.mark.parametrize("live", LIVE_JOBS)
 def test_on_a_live_job_only_wanted_is_written_and_the_epoch_raised(
-    database: Database, config: Config, verb: str, live: str
+    database: Database, config: Config, verb: str
 ) -> None:
+    for live in LIVE_JOBS:
+        check_wish(database, config, verb, live)
+
+
+def check_wish(database: Database, config: Config, verb: str, live: str) -> None:
+    """A verb on a job that somebody works on."""
     run = make_one(database, "runs", "processing")
     job = make_one(database, "jobs", live, run_id=run, tries=2, failures=1)
     held = take(database, "jobs", live)
@@ -403,8 +414,13 @@ def test_a_job_that_ends_while_the_verb_waits_is_taken_as_it_then_is(
 # ---- runs ----
 
 
-@pytest.mark.parametrize("source", [s for s in RunStatus if s not in ("archived", "cancelled")])
-def test_cancel_of_a_run_where_nothing_is_live(database: Database, config: Config, source: str) -> None:
+def test_cancel_of_a_run_where_nothing_is_live(database: Database, config: Config) -> None:
+    for source in set(RunStatus) - {RunStatus.ARCHIVED, RunStatus.CANCELLED}:
+        check_cancel(database, config, source)
+
+
+def check_cancel(database: Database, config: Config, source: str) -> None:
+    """At once, with all that it has."""
     run = make_one(database, "runs", source, blocked_by="space", failed_from="ondeck" if source == "failed" else None)
     held = take(database, "runs", source)
     jobs = [make_one(database, "jobs", s, run_id=run) for s in RESTING]
@@ -456,13 +472,18 @@ def test_a_copy_that_was_being_written_is_absent_then(database: Database, config
         new(session, "copies", "writing", run_id=run, storage="disk", reason="being copied")
     on_runs(database, config, verbs.cancel_runs, run)
     with database.read() as session:
-        copies = dict(session.execute(select(Copy.storage, Copy.status)).tuples().all())
+        copies = dict(session.execute(select(Copy.storage, Copy.status)))
     assert copies == {"daq": "writing", "disk": "absent"}
 
 
 @pytest.mark.parametrize("source", ["failed", "cancelled"])
-@pytest.mark.parametrize("origin", ["acquired", "ondeck", None])
-def test_reset_of_a_run_without_jobs(database: Database, config: Config, source: str, origin: str | None) -> None:
+def test_reset_of_a_run_without_jobs(database: Database, config: Config, source: str) -> None:
+    for origin in ("acquired", "ondeck", None):
+        check_reset(database, config, source, origin)
+
+
+def check_reset(database: Database, config: Config, source: str, origin: str | None) -> None:
+    """Back to where it was at rest."""
     run = make_one(
         database, "runs", source, failed_from=origin, tries=5, failures=2, blocked_by="space", reason="bad",
     )  # fmt: skip
@@ -491,12 +512,12 @@ def test_reset_of_a_run_reopens_its_failed_and_cancelled_jobs(database: Database
     check_history(database, "runs", run)
 
 
-@pytest.mark.parametrize("source", [s for s in RunStatus if s not in ("failed", "cancelled")])
-def test_reset_of_other_runs_is_refused(database: Database, config: Config, source: str) -> None:
-    run = make_one(database, "runs", source)
-    with pytest.raises(NotThere, match="only a failed or cancelled run"):
-        on_runs(database, config, verbs.reset_runs, run)
-    assert row(database, "runs", run).steps == 0
+def test_reset_of_other_runs_is_refused(database: Database, config: Config) -> None:
+    for source in set(RunStatus) - {RunStatus.FAILED, RunStatus.CANCELLED}:
+        run = make_one(database, "runs", source)
+        with pytest.raises(NotThere, match="only a failed or cancelled run"):
+            on_runs(database, config, verbs.reset_runs, run)
+        assert row(database, "runs", run).steps == 0
 
 
 def test_cancelled_by_a_person_and_reset_by_another(database: Database, config: Config) -> None:
@@ -588,8 +609,6 @@ def test_failed_messages_are_sent_again(database: Database) -> None:
 def test_the_receipt_of_a_removal_that_was_called_off_keeps_the_data_gate_closed(
     database: Database, config: Config
 ) -> None:
-    from ondeck.rules import gates
-
     run = make_one(database, "runs", "archived")
     job = make_one(database, "jobs", "done", run_id=run)
     copy = make_one(database, "copies", "verified", run_id=run, storage="disk", wanted=False)
