@@ -13,7 +13,7 @@ from ..db.engine import Database
 from ..db.extra import fill
 from ..db.models import Run
 from ..db.states import RunStatus
-from ..db.steps import Claim, advance, advance_one, claim, due
+from ..db.steps import Claim, advance, claim, due
 from ..rules.listen import ListenersOverlap
 from ..rules.trouble import back_off
 from ..sites.errors import Machinery
@@ -80,7 +80,8 @@ class InsertedRows:
         with self.db.write() as session:
             try:
                 given = columns(_with_row(run, found))
-                row = {key: getattr(run, key) or value for key, value in given.items()}
+                own = {key: getattr(run, key) for key in given}
+                row = {key: value if own[key] in (None, "") else own[key] for key, value in given.items()}
                 row["params"] = {**given["params"], **run.params}
                 listener = listener_of(self.config, {"source": run.source, "name": run.name, **row})
                 if listener is None:
@@ -91,7 +92,8 @@ class InsertedRows:
                 return 1
             assert found is not None
             words = f"listener {listener.name} takes it"
-            advance_one(session, one, one.status, words, **row, **taken(listener), tries=0)
+            if not advance(session, [one], one.status, words, **row, **taken(listener), tries=0):
+                return 0  # overtaken
             add_source_copy(session, self.config, run.id, self.name, found.path, found.nbytes)
             fill(session, {run.id: row["params"]})
         extra = {"run": run.name, "listener": listener.name, "inserted_by": run.actor or "hand"}

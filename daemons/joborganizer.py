@@ -199,14 +199,18 @@ class JobOrganizer(Daemon):
         return moved
 
     def _blocked(self, session: Session) -> list[tuple[Job, Run]]:
-        query = (
-            select(Job, Run)
-            .join(Run, Run.id == Job.run_id)
-            .where(text("jobs.status = 'blocked'"), Run.status == RunStatus.PROCESSING)
-            .order_by(Job.priority.desc(), Job.id)
-            .limit(_LOOK_AHEAD)
-        )
-        return [(job, run) for job, run in session.execute(query)]
+        """Blocked jobs, some of each site, so that those of a paused one don't stand in the way of others."""
+        found: list[tuple[Job, Run]] = []
+        for site in (*(Job.site == name for name in self.config.sites), Job.site.not_in(list(self.config.sites))):
+            query = (
+                select(Job, Run)
+                .join(Run, Run.id == Job.run_id)
+                .where(text("jobs.status = 'blocked'"), site, Run.status == RunStatus.PROCESSING)
+                .order_by(Job.priority.desc(), Job.id)
+                .limit(_LOOK_AHEAD)
+            )
+            found += [(job, run) for job, run in session.execute(query)]
+        return sorted(found, key=lambda pair: (-pair[0].priority, pair[0].id))
 
     def _open(self, ids: list[int]) -> int:
         listed = ", ".join(str(i) for i in ids)

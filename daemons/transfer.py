@@ -10,6 +10,7 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from ..config import Config
+from ..config.errors import OndeckError
 from ..config.listeners import Listener
 from ..db.engine import Database
 from ..db.errors import LeaseLost
@@ -28,7 +29,7 @@ from .copies import begin_copy, path_of, raw_copy, store_manifest, verified, wan
 from .places import Places
 
 _LOOK_AHEAD = 200
-"""How many waiting runs are looked at in one step; those behind them wait their turn."""
+"""How many waiting runs of a listener are looked at in one step; those behind them wait their turn."""
 
 
 class Differs(Machinery):
@@ -120,31 +121,45 @@ class Transfer(Daemon):
             ready = [r.id for r in runs if answers[r.id] is None]
         if news:
             with self.db.write() as session:
-                for run in session.scalars(select(Run).where(Run.id.in_(news))):
+                still = Run.status.in_([RunStatus.TRANSFERRING, RunStatus.ACQUIRED])
+                for run in session.scalars(select(Run).where(Run.id.in_(news), still)):
                     closed = answers[run.id]
                     if closed is not None:
                         block(session, run, closed)
+        trouble: OndeckError | None = None
         for run_id in ready:
-            errand = self._begin_one(lane, run_id)
+            try:
+                errand = self._begin_one(lane, run_id)
+            except OndeckError as error:  # of one storage; the runs for others go on
+                trouble = trouble or error
+                continue
             if errand is not None:
                 return errand
+        if trouble is not None:
+            raise trouble
         return None
 
     def _waiting(self, session: Session, storage: str) -> Sequence[Run]:
-        """Runs of this lane that nobody works on, those first whose copy was broken off."""
+        """Runs of this lane that nobody works on, those first whose copy was broken off.
 
+        Some of each listener, so that the many for a full storage don't stand in the way of those for another.
+        """
+        names = [one.name for one in self.config.listeners.values() if one.storage]
         runs: list[Run] = []
         for status in (RunStatus.TRANSFERRING, RunStatus.ACQUIRED):
-            runs += session.scalars(
-                select(Run)
-                .where(
-                    text(f"status = '{status}' AND {due(self.db.dialect)}"),
-                    Run.listener.is_not(None),
-                    Run.source.in_(self._sources(storage)),
+            some: list[Run] = []
+            for listener in (*(Run.listener == name for name in names), Run.listener.not_in(names)):
+                some += session.scalars(
+                    select(Run)
+                    .where(
+                        text(f"status = '{status}' AND {due(self.db.dialect)}"),
+                        listener,
+                        Run.source.in_(self._sources(storage)),
+                    )
+                    .order_by(Run.priority.desc(), Run.id)
+                    .limit(_LOOK_AHEAD)
                 )
-                .order_by(Run.priority.desc(), Run.id)
-                .limit(_LOOK_AHEAD)
-            )
+            runs += sorted(some, key=lambda run: (-run.priority, run.id))
         return runs
 
     def _ask_gates(self, session: Session, run: Run, storage: str) -> Closed | None:

@@ -49,7 +49,7 @@ def shown_by_ps() -> dict[int, list[str]]:
 def test_TC_P15_ps_shows_six_daemons_and_TC_W15_a_pid_file_that_vanished(lab: Lab) -> None:
     """Each in a session of its own, without a terminal, its stdout and stderr in files; each is found without a pid
     file: no second one starts, and `stop` ends it."""
-    said = lab.run("ondeck", "start").stdout
+    said = lab.run("ondeck", "start", "--wait", "120").stdout
     pids = lab.pids()
     assert sorted(said.split("\n")) == sorted(["", *(f"{name} started, pid {pid}" for name, pid in pids.items())])
     shown = shown_by_ps()
@@ -71,7 +71,7 @@ def test_TC_P15_ps_shows_six_daemons_and_TC_W15_a_pid_file_that_vanished(lab: La
         if name in ("Transfer", "Messenger"):
             again = lab.run(name, "start", code=1)
             assert f"{name} is already running: pid {pid}" in again.stderr
-    assert lab.run("ondeck", "start").stdout.count("is already running") == len(DAEMONS)
+    assert lab.run("ondeck", "start", "--wait", "120").stdout.count("is already running") == len(DAEMONS)
     assert lab.daemons_alive() == sorted(DAEMONS)
     for name in DAEMONS:
         (lab.folder / f"state/run/{name}.pid").unlink(missing_ok=True)
@@ -155,7 +155,7 @@ def test_SIGTERM_during_a_long_copy_and_a_long_job(lab: Lab) -> None:
     """All six end within 30 s; the run's row is given back; the job goes on, and is found again after the restart."""
     lab.change("seconds = 0.3", "seconds = 25")
     lab.write_run("quick", 1)
-    lab.run("ondeck", "start", **lab.rsync(f'case "$*" in *slow*) {SLOW};; esac\nexec $REAL "$@"'))
+    lab.start(**lab.rsync(f'case "$*" in *slow*) {SLOW};; esac\nexec $REAL "$@"'))
     until(lambda: job_processes(lab), 60)
     (sleeper,) = job_processes(lab)
     lab.write_run("slow", 2, size=3_000_000)
@@ -172,7 +172,7 @@ def test_SIGTERM_during_a_long_copy_and_a_long_job(lab: Lab) -> None:
     assert alive(sleeper), "a job outlives the daemons"
     assert [words for words in commands.processes_of(lab.folder).values() if "rsync" in words[0]] == []
     assert lab.query("SELECT count(*) FROM jobs WHERE lease_until IS NOT NULL") == [(0,)]
-    lab.run("ondeck", "start")
+    lab.run("ondeck", "start", "--wait", "120")
     lab.execute("UPDATE runs SET priority = 1 WHERE name = 'slow'")
     until(lambda: lab.statuses()["slow"] == "processing", 60)
     sleepers = until(lambda: len(found := job_processes(lab)) == 2 and found, 30)
@@ -184,7 +184,7 @@ def test_SIGTERM_during_a_long_copy_and_a_long_job(lab: Lab) -> None:
 
 @sqlite_only
 def test_SIGHUP_with_a_bad_configuration_keeps_the_old_one(lab: Lab) -> None:
-    lab.run("ondeck", "start")
+    lab.run("ondeck", "start", "--wait", "120")
     pids, good = lab.pids(), lab.config.read_text()
     for bad, words in (("[[[", "ondeck.toml"), (good.replace('name = "lab"', 'name = "other"'), "name can't change")):
         lab.config.write_text(bad)

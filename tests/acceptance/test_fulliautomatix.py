@@ -242,7 +242,7 @@ def test_FA_A8_two_instances_of_every_daemon_share_200_runs(make_lab: MakeLab, c
         second = lab.twin("second.toml", "state2")
         # The barrier: nothing moves at the site until all of them are there.
         lab.run("ondeck", "site", "pause", "here", "--reason", "barrier")
-        finish([lab.begin("ondeck", "start", config=config) for config in (lab.config, second)])
+        finish([lab.begin("ondeck", "start", "--wait", "120", config=config) for config in (lab.config, second)])
         pids = {name: {lab.pid(name, state) for state in ("state", "state2")} for name in DAEMONS}
         names = [f"run{number}" for number in range(1, count + 1)]
         for number, name in enumerate(names[: count // 2], start=1):
@@ -257,7 +257,7 @@ def test_FA_A8_two_instances_of_every_daemon_share_200_runs(make_lab: MakeLab, c
                     stream=f"s{number}",
                 )
                 time.sleep(0.2)  # the DAQ writes on while they work
-        lab.until_status(names, "archived", 150)
+        lab.until_status(names, "archived", 600)
         until(lambda: not lab.query("SELECT 1 FROM outbox WHERE status <> 'sent'"), 30)
         actors = lab.actors()
         finish([lab.begin("ondeck", "stop", config=config) for config in (lab.config, second)])
@@ -293,7 +293,7 @@ def test_FA_A13_and_FA_P9_hostile_names_are_refused_and_inserted_rows_flow_to_th
         lab.write_run(name, 7)
     hostile_sums, lab.sums = lab.sums, {}
     inserted = [name.format(mark=mark) for name in INSERTED]
-    lab.run("ondeck", "start")
+    lab.run("ondeck", "start", "--wait", "120")
     for name in inserted:
         lab.execute("INSERT INTO runs (name, status) VALUES (:name, 'acquired')", name=name)
     for name in ("x; touch pwned", "../../daq", "two\nlines", "x" * 100_000):

@@ -47,7 +47,7 @@ def test_two_experiments_on_one_machine_from_ondeck_init_to_the_archive(tmp_path
             config = folder / "ondeck.toml"
             config.write_text(config.read_text().replace('age = "1m"', 'age = "1s"'))
             commands.run("builddb", cwd=folder)
-        finish([commands.begin("ondeck", "start", cwd=folder) for folder in folders])
+        finish([commands.begin("ondeck", "start", "--wait", "120", cwd=folder) for folder in folders])
         for count, folder in enumerate(folders, start=2):
             words = ("simulate", "--runs", str(count), "--rate", "10/s", "--size", "50k", "--seed", "1")
             assert f"{count} runs written" in commands.run("ondeck", *words, cwd=folder).stdout
@@ -84,7 +84,7 @@ def test_two_experiments_on_one_machine_from_ondeck_init_to_the_archive(tmp_path
 def test_a_module_that_waits_for_a_go_StartJob_HoldJob_ResetJob(lab: Lab) -> None:
     lab.change("max_failures = 1", "max_failures = 1\nvalidate = true")
     lab.change("seconds = 0.3", "seconds = 4")
-    lab.run("ondeck", "start")
+    lab.run("ondeck", "start", "--wait", "120")
     for number in (1, 2):
         lab.write_run(f"run{number}", number)
     job = "SELECT j.status FROM jobs j JOIN runs r ON r.id = j.run_id WHERE r.name = :name"
@@ -252,7 +252,7 @@ def test_a_storage_that_is_not_mounted_holds_up_its_own_runs_alone(lab: Lab) -> 
             (lab.folder / "daq" / name).rename(lab.folder / "daq2" / name)
     mark, away = lab.folder / "raw/.ondeck-storage", lab.folder / "away"
     mark.rename(away)
-    lab.run("ondeck", "start")
+    lab.run("ondeck", "start", "--wait", "120")
     lab.until_status(others, "archived", 60)
     assert [lab.statuses()[name] for name in ours] == ["acquired"] * 2
     assert list((lab.folder / "raw").iterdir()) == [], "nothing was written where the disk should be"

@@ -59,7 +59,7 @@ def test_each_daemon_is_killed_at_random_moments_and_started_again(lab: Lab, kil
 
     with mail_server() as mails:
         lab.add(mail_sink(mails))
-        lab.run("ondeck", "start")
+        lab.run("ondeck", "start", "--wait", "120")
         for round_, name in enumerate(victims):
             write(2)
             time.sleep(chance.uniform(0.0, 1.5))
@@ -70,7 +70,7 @@ def test_each_daemon_is_killed_at_random_moments_and_started_again(lab: Lab, kil
                 done = refresh_if_dead(lab)
                 assert done.returncode == 0, done.stderr
             else:
-                again = lab.run(name, "restart", "--if-dead")
+                again = lab.run(name, "restart", "--if-dead", "--wait", "120")
                 assert "had died" in again.stderr
                 assert f"{name} started" in again.stdout
         names = list(lab.sums)

@@ -93,6 +93,9 @@ class Lab(Experiment):
 
     # ---- daemons
 
+    def start(self, **env: str) -> subprocess.CompletedProcess[str]:
+        """`ondeck start`, with patience: the machine may be busy with other tests."""
+        return self.run("ondeck", "start", "--wait", "120", **env)
 
     def beat(self, name: str, state: str = "state") -> dict[str, Any]:
         """A daemon's local heartbeat."""

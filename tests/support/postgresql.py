@@ -147,9 +147,7 @@ class PostgresqlServer:
         where = binaries()
         assert where is not None
         # A test run that is killed takes its server with it.
-        die_with_us = (
-            ("setpriv", *self._as_server_user[1:], "--pdeathsig=INT") if shutil.which("setpriv") else ()
-        )
+        die_with_us = ("setpriv", *self._as_server_user[1:], "--pdeathsig=INT") if shutil.which("setpriv") else ()
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": self.port,

@@ -62,9 +62,7 @@ class Refresh:
         """The command line of refresh.sh."""
         return ["/bin/sh", script or self.script, "--config", self.config, *args]
 
-    def __call__(
-        self, *args: str | Path, script: Path | None = None, **more: str
-    ) -> subprocess.CompletedProcess[str]:
+    def __call__(self, *args: str | Path, script: Path | None = None, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             self.command(*args, script=script),
             cwd=self.folder,

@@ -105,7 +105,7 @@ def test_a_message_goes_to_every_sink_once_for_its_key(database: Database, confi
         post(session, config, "other", "words", stream="storage:disk")
         post(session, config, "other", "words", stream="storage:disk")
     found = messages(database)
-    assert [(m.sink, m.subject) for m in found[:2]] == [(s, "[ondeck rules] disk full") for s in ("mail", "shift")]
+    assert [(m.sink, m.subject) for m in found[:2]] == [(s, "[ondeck small] disk full") for s in ("mail", "shift")]
     assert len(found) == 2 + 4
     assert found[0].details == {"percent": 99}
     assert {m.status for m in found} == {"queued"}

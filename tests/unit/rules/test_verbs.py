@@ -472,7 +472,7 @@ def test_a_copy_that_was_being_written_is_absent_then(database: Database, config
         new(session, "copies", "writing", run_id=run, storage="disk", reason="being copied")
     on_runs(database, config, verbs.cancel_runs, run)
     with database.read() as session:
-        copies = dict(session.execute(select(Copy.storage, Copy.status)))
+        copies = dict(session.execute(select(Copy.storage, Copy.status)).all())
     assert copies == {"daq": "writing", "disk": "absent"}
 
 
