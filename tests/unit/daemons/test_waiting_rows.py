@@ -1,3 +1,4 @@
+# ruff: noqa: F811 - a fixture that is imported and then asked for
 """Which rows Transfer, JobOrganizer and Process take up, which gates hold them back, and what is written for that."""
 
 from __future__ import annotations
