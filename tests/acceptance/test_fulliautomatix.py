@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import OperationalError
 from support.commands import finish
 from support.daemonlab import until
 from support.lab import DAEMONS, Lab
@@ -271,6 +272,7 @@ def test_FA_A8_two_instances_of_every_daemon_share_200_runs(make_lab: MakeLab, c
     assert lab.daemons_alive() == []
 
 
+HUGE = 10_000_000
 HOSTILE = [
     "x; touch pwned",
     "$(touch pwned)",
@@ -282,7 +284,7 @@ HOSTILE = [
     "\u202eelif",
     "x" * 201,
 ]
-INSERTED = ["x; touch /tmp/pwned-{mark}", "../../daq", "..", ".hidden", "/etc", "two\nrows", "Genève", "x" * 10_000_000]
+INSERTED = ["x; touch /tmp/pwned-{mark}", "../../daq", "..", ".hidden", "/etc", "two\nrows", "Genève", "y" * 100_000, "x" * HUGE]
 
 
 def test_FA_A13_and_FA_P9_hostile_names_are_refused_and_inserted_rows_flow_to_the_archive(make_lab: MakeLab) -> None:
@@ -294,8 +296,13 @@ def test_FA_A13_and_FA_P9_hostile_names_are_refused_and_inserted_rows_flow_to_th
     hostile_sums, lab.sums = lab.sums, {}
     inserted = [name.format(mark=mark) for name in INSERTED]
     lab.run("ondeck", "start", "--wait", "120")
-    for name in inserted:
-        lab.execute("INSERT INTO runs (name, status) VALUES (:name, 'acquired')", name=name)
+    for name in list(inserted):
+        try:
+            lab.execute("INSERT INTO runs (name, status) VALUES (:name, 'acquired')", name=name)
+        except OperationalError:  # PostgreSQL itself refuses what doesn't fit into its index
+            assert lab.url.startswith("postgresql")
+            assert len(name) == HUGE
+            inserted.remove(name)
     for name in ("x; touch pwned", "../../daq", "two\nlines", "x" * 100_000):
         refused = lab.run("ondeck", "run", "add", "--", name, code=1)
         assert "can't be a run's name" in refused.stderr

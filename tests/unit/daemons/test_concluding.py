@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from support.emptied import postgresql_url  # noqa: F401
 from support.rows import attempt, check_history, history, make_one, new, row, status
 from support.smallconfig import make_config
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from support.emptied import postgresql_url  # noqa: F401
 from support.rows import check_history, execute, make_one, new, row, status
 from support.smallconfig import make_config
 

@@ -7,7 +7,6 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import pytest
-from support.emptied import postgresql_url  # noqa: F401
 from support.rows import attempt, check_history, history, make_one, row, take
 from support.smallconfig import make_config
 

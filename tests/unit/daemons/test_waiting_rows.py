@@ -1,4 +1,3 @@
-# ruff: noqa: F811 - a fixture that is imported and then asked for
 """Which rows Transfer, JobOrganizer and Process take up, which gates hold them back, and what is written for that."""
 
 from __future__ import annotations
@@ -10,7 +9,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import select
-from support.emptied import postgresql_url  # noqa: F401
 from support.rows import LEASE, check_history, execute, history, make_one, new, row, status, take
 from support.smallconfig import make_config
 

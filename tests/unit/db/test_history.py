@@ -226,9 +226,7 @@ def receipt(database: Database, copy_id: int, *witnesses: int) -> int:
 
 def test_a_pinned_witness_can_not_be_made_unwanted(database: Database) -> None:
     run = make_one(database, "runs", "processed")
-    first, second, third = (
-        make_one(database, "copies", "verified", run_id=run, storage=f"s{i}") for i in range(3)
-    )
+    first, second, third = (make_one(database, "copies", "verified", run_id=run, storage=f"s{i}") for i in range(3))
     opened = receipt(database, first, second)
     with pytest.raises(IntegrityError, match="witness of an open receipt"):
         execute(database, f"UPDATE copies SET wanted = false WHERE id = {second}")
