@@ -164,10 +164,10 @@ def test_FA_A4_a_byte_that_is_corrupted_at_the_destination(make_lab: MakeLab) ->
     lab = make_lab(remove="ondeck")
     lab.write_run(RUN, 20180501)
     taken(lab)
-    flip = (
+    flip = (  # size and time stay as they were: only the bytes tell
         '$REAL "$@" || exit\nfor last; do :; done\n'
-        "printf Z | dd of=\"${last}data.bin\" bs=1 seek=1000 conv=notrunc status=none\n"
-        'touch -r "$PWD/../../../daq/' + RUN + '/data.bin" "${last}data.bin" 2>/dev/null; exit 0'
+        'printf Z | dd of="${last}data.bin" bs=1 seek=1000 conv=notrunc status=none\n'
+        f'touch -r "{lab.folder}/daq/{RUN}/data.bin" "${{last}}data.bin"'
     )
     lab.once("Transfer", "DiskMonitor", **lab.rsync(flip))
     row = lab.run_row(RUN)
@@ -284,7 +284,17 @@ HOSTILE = [
     "\u202eelif",
     "x" * 201,
 ]
-INSERTED = ["x; touch /tmp/pwned-{mark}", "../../daq", "..", ".hidden", "/etc", "two\nrows", "Genève", "y" * 100_000, "x" * HUGE]
+INSERTED = [
+    "x; touch /tmp/pwned-{mark}",
+    "../../daq",
+    "..",
+    ".hidden",
+    "/etc",
+    "two\nrows",
+    "Genève",
+    "y" * 100_000,
+    "x" * HUGE,
+]
 
 
 def test_FA_A13_and_FA_P9_hostile_names_are_refused_and_inserted_rows_flow_to_the_archive(make_lab: MakeLab) -> None:
