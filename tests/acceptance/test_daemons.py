@@ -165,7 +165,11 @@ def test_SIGTERM_during_a_long_copy_and_a_long_job(lab: Lab) -> None:
     begun = time.monotonic()
     for pid in pids.values():
         os.kill(pid, signal.SIGTERM)
-    until(lambda: not any(map(alive, pids.values())), 30, "not all ended within 30 s")
+    try:
+        until(lambda: not any(map(alive, pids.values())), 30)
+    except AssertionError:
+        late = [name for name, pid in pids.items() if alive(pid)]
+        raise AssertionError("\n".join(f"{name} did not end:\n{lab.log(name)[-2000:]}" for name in late)) from None
     assert time.monotonic() - begun < 30
     row = lab.run_row("slow")
     assert (row["status"], row["tries"], row["lease_until"], row["leased_by"]) == ("acquired", 0, None, None)

@@ -136,8 +136,7 @@ def test_a_vanished_pid_file_is_made_again(lab: DaemonLab) -> None:
     pid = lab.start()
     before = lab.pid_file().read_text()
     lab.pid_file().unlink()
-    until(lab.pid_file().exists)
-    assert lab.pid_file().read_text() == before
+    until(lambda: lab.pid_file().exists() and lab.pid_file().read_text() == before)  # made, and then written
     lab.pid_file().unlink()
     lab.pid_file().write_text("nonsense")
     lab.run("Transfer", "stop")

@@ -12,6 +12,7 @@ import pytest
 
 from ondeck.db.base import Base
 from ondeck.db.ddl import models, tables  # noqa: F401 - so that all tables are known
+from ondeck.db.schema import HEAD
 
 from .postgresql import PostgresqlServer
 
@@ -35,5 +36,6 @@ def postgresql_url(postgresql_server: PostgresqlServer, _postgresql_template: st
             )
             cursor.execute("SET LOCAL session_replication_role = replica")  # the history lets nobody empty it
             cursor.execute(f"TRUNCATE {', '.join(Base.metadata.tables)} RESTART IDENTITY")
+            cursor.execute("UPDATE alembic_version SET version_num = %s", (HEAD,))
     finally:
         connection.close()
