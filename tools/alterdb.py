@@ -97,7 +97,7 @@ Examples:
   alterdb add-param beam_energy real
   alterdb add-param shifter text""")  # fmt: skip
 @click.argument("name")
-@click.argument("kind", metavar="TYPE", type=click.Choice(list(TYPES)))
+@click.argument("kind", metavar="TYPE", type=click.Choice(list(TYPES), case_sensitive=False))
 @config_option
 def add_param(name: str, kind: str, path: str | None) -> None:
     """Add the column NAME to runs, for the parameter of that name; TYPE is text, integer, real, boolean or time.

@@ -8,13 +8,17 @@ from datetime import UTC, timedelta
 from typing import Any
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 from tabulate import tabulate
 
+from ..config.errors import OndeckError
 from ..config.load import load
 from ..config.model import Config
 from ..daemons import child, logs
 from ..daemons.control import NOT_RUNNING, Control, Status
 from ..daemons.registry import DAEMONS, known
+from ..db.engine import Database
+from .attention import attention
 from .config_commands import path_of
 from .errors import Command, Group
 
@@ -180,8 +184,28 @@ def stop_all(names: Sequence[str], path: str | None, wait: float) -> None:
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @_config
 def status_all(names: Sequence[str], path: str | None) -> None:
-    """Say how the daemons do. Exits with 0 if all run, 3 if not."""
-    _exits(lambda: _show(_loaded(path), names))
+    """Say how the daemons do, and what waits for a person. Exits with 0 if all run, 3 if not."""
+
+    def command() -> int:
+        config = _loaded(path)
+        code = _show(config, names)
+        for words in _attention(config):
+            click.echo(f"! {logs.visible(words)}")
+        return code
+
+    _exits(command)
+
+
+def _attention(config: Config) -> list[str]:
+    """What waits for a person; nothing where the run database can't say (the table has said so already)."""
+    db = Database(config.database.url.get_secret_value())
+    try:
+        with db.read() as session:
+            return attention(session, config)
+    except (OndeckError, SQLAlchemyError):
+        return []
+    finally:
+        db.dispose()
 
 
 def _each(config: Config, names: Sequence[str], act: Callable[[Control], int], log: str | None = None) -> list[int]:

@@ -21,6 +21,7 @@ from ..db import flow
 from ..db.clock import database_time
 from ..db.engine import Database
 from ..db.states import STATUSES
+from .attention import attention
 from .errors import Command
 from .opening import config_option, opened
 from .words import counted, duration, moment, plain
@@ -43,6 +44,7 @@ class Picture:
     waiting: list[tuple[str, str, str | None]]
     beats: list[flow.Beat]
     steps: list[flow.Step]
+    attention: list[str]
 
 
 @dataclass
@@ -50,6 +52,7 @@ class Camera:
     """Takes pictures; counts all runs only now and then."""
 
     db: Database
+    config: Config
     _all: dict[str, int] = field(default_factory=dict)
     _counted: float = -_COUNT_ALL
 
@@ -70,6 +73,7 @@ class Camera:
             flow.waiting_for_people(session),
             flow.beats(session),
             flow.recent_steps(session, _STEPS),
+            attention(session, self.config),
         )
 
 
@@ -94,7 +98,7 @@ def watch(path: str | None, once: bool, interval: float, local: bool) -> None:
     with opened() as (config, db):
         try:
             if once:
-                console.print(drawn(config, Camera(db).take(), local))
+                console.print(drawn(config, Camera(db, config).take(), local))
             elif console.is_terminal:
                 _live(console, config, db, interval, local)
             else:
@@ -105,7 +109,7 @@ def watch(path: str | None, once: bool, interval: float, local: bool) -> None:
 
 
 def _live(console: Console, config: Config, db: Database, interval: float, local: bool) -> None:
-    camera = Camera(db)
+    camera = Camera(db, config)
     with Live(console=console, screen=True, auto_refresh=False) as live:
         while True:
             live.update(drawn(config, camera.take(), local), refresh=True)
@@ -169,7 +173,8 @@ def _statuses(picture: Picture) -> Table:
 
 
 def _trouble(picture: Picture) -> list[Text]:
-    found = [
+    found = [Text(plain(words, 300), "bold yellow") for words in picture.attention[:5]]
+    found += [
         Text(
             f"{counted(n, what[:-1])} held back by {plain(gate, 20)}{_since(picture.at, since)}: {plain(why, 100)}",
             "yellow",

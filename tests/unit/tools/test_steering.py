@@ -177,3 +177,17 @@ def test_ctrl_c_leaves_no_half_run(tmp_path: Path, which: signal.Signals, sqlite
         assert json.loads((path / "run.json").read_text())["simulated"]
     assert said.splitlines()[-1].endswith(f"written to {tmp_path}/daq")
     lab.db.dispose()
+
+
+def test_the_question_of_a_source_and_a_paused_site_are_shown_where_people_look(lab: Lab) -> None:
+    lab.good("builddb")
+    assert "!" not in lab.run("status").stdout
+    with lab.db.write() as session:
+        session.add(Source(name="daq", error="source daq has 70 runs already: type ondeck adopt daq --all"))
+        session.add(Source(name="gone", error="not in the configuration any more"))
+    lab.good("site", "pause", "here", "--reason", "power cut")
+    for command in (("status",), ("watch", "--once")):
+        said = " ".join(lab.run(*command).stdout.split())
+        assert "source daq has 70 runs already: type ondeck adopt daq --all" in said
+        assert "power cut" in said
+        assert "not in the configuration" not in said
