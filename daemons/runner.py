@@ -45,7 +45,8 @@ class Fixed(OndeckError):
 class Signals:
     """SIGTERM, SIGINT and SIGHUP, kept until the main thread looks. Works in the main thread only.
 
-    Handlers only note the signal and wake `wait` through a pipe: an Event could deadlock with itself in a handler.
+    Handlers only note the signal: an Event could deadlock with itself in a handler. `wait` is woken through a pipe by
+    the interpreter itself, since the kernel may give a signal to another thread, which leaves the main one asleep.
     """
 
     CAUGHT = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -58,9 +59,11 @@ class Signals:
     def caught(self) -> Iterator[Signals]:
         """While inside, the signals come here."""
         before = {number: signal.signal(number, self._note) for number in self.CAUGHT}
+        woken = signal.set_wakeup_fd(self._write, warn_on_full_buffer=False)
         try:
             yield self
         finally:
+            signal.set_wakeup_fd(woken)
             for number, handler in before.items():
                 signal.signal(number, handler)
 
@@ -80,7 +83,6 @@ class Signals:
 
     def _note(self, number: int, _frame: FrameType | None) -> None:
         self._came.append(number)
-        self.wake()
 
 
 class Runner:
