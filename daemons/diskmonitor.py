@@ -25,6 +25,7 @@ from ..sites.work import Work
 from .archiving import Archiver
 from .base import Daemon, Lane
 from .copies import load_manifest
+from .fencednames import give_name_back
 from .places import Places
 from .removal import Remover
 
@@ -260,7 +261,9 @@ class DiskMonitor(Daemon):
             copy = session.get_one(Copy, one.id)
             assert copy.manifest is not None
             manifest = load_manifest(session, copy.manifest)
-        differences = places.storage(lane.name).verify(copy.path, manifest, work=work)
+        storage = places.storage(lane.name)
+        give_name_back(storage, copy)
+        differences = storage.verify(copy.path, manifest, work=work)
         with self.db.write() as session:
             if not differences:
                 advance(session, [one], CopyStatus.VERIFIED, "read back, equal after all", verified_at=NOW)

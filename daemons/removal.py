@@ -10,6 +10,7 @@ Whatever falls on the way renames back, closes the receipt and wants the copy ag
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..config import Config
 from ..db.actor import actor
 from ..db.clock import database_time
 from ..db.engine import Database
+from ..db.errors import LeaseLost
 from ..db.models import Copy, Pin, Receipt, Run
 from ..db.states import CopyStatus
 from ..db.steps import Claim, advance, advance_one, claim, hold_on, look, release, unheld
@@ -28,11 +30,16 @@ from ..sites.storage import Manifest, Storage
 from ..sites.work import Work
 from .base import Lane
 from .copies import load_manifest
+from .fencednames import fenced_name, give_name_back, renamed
 from .places import Places
 from .proof import NoProof, Proof, close_receipt
 
 _AGAIN = timedelta(minutes=10)
 """How long a copy that could not be removed is left alone."""
+_GLANCE = 0.2
+"""Seconds between looks at whether another has ended his work on a copy,"""
+_WHILE = 30.0
+"""and for how long."""
 
 
 class Remover:
@@ -137,6 +144,9 @@ class Remover:
                 lane.log.warning("copy not removed", extra={"copy": one.id, "why": str(error)})
                 self._undo(lane, storage, one, str(error))
                 return False
+            except LeaseLost:
+                self._correct_late_name(lane, storage, one)
+                raise
         lane.log.info("copy removed" if gone else "copy left over in part", extra={"copy": one.id})
         return gone
 
@@ -145,7 +155,7 @@ class Remover:
             copy = session.get_one(Copy, one.id)
             assert copy.manifest is not None
             manifest = load_manifest(session, copy.manifest)
-        fenced = self._fenced_name(copy, one)
+        fenced = fenced_name(copy, one)
         if one.status == CopyStatus.DELETING:  # taken up: the name first, so that the old holder finds nothing
             self._rename_to(storage, copy, fenced)
             checks = self.proof.read_witnesses(places, copy, work)
@@ -175,20 +185,8 @@ class Remover:
         """(4) The only place where data are removed."""
         return storage.unlink(fenced, manifest, work=work)
 
-    @staticmethod
-    def _fenced_name(copy: Copy, one: Claim) -> str:
-        folder, _, name = copy.path.rpartition("/")
-        return f"{folder}{'/' if folder else ''}.{name}.{copy.id}.{one.epoch}.deleting"
-
-    @staticmethod
-    def _renamed(storage: Storage, copy: Copy) -> list[str]:
-        """Names that removals of this copy have given to its directory."""
-        folder, _, name = copy.path.rpartition("/")
-        names = storage.listing(f".{name}.{copy.id}.", folder or ".")
-        return [f"{folder}{'/' if folder else ''}{n}" for n in names if n.endswith(".deleting")]
-
     def _rename_to(self, storage: Storage, copy: Copy, fenced: str) -> None:
-        for old in self._renamed(storage, copy):
+        for old in renamed(storage, copy):
             if old != fenced:
                 storage.rename(old, fenced)
                 return
@@ -252,17 +250,34 @@ class Remover:
                 key=f"left:{copy.id}:{one.epoch}",
             )
 
+    def _correct_late_name(self, lane: Lane, storage: Storage, one: Claim) -> None:
+        """We were overtaken, perhaps before our rename, which nobody was there to undo any more: the name is put right.
+
+        Who works on the copy at this moment may have looked for names already, so he is waited for, a while. A copy
+        that is being removed belongs to its new holder, who takes the name to his own epoch.
+        """
+        end = time.monotonic() + _WHILE
+        while time.monotonic() < end and not lane.sleep(_GLANCE):
+            with self.db.write() as session:
+                look(session, Copy, [one.id])
+                copy = session.get_one(Copy, one.id, populate_existing=True)
+                if copy.lease_until is not None and copy.lease_until > database_time(session):
+                    continue
+                opened = session.scalar(select(Receipt.id).where(Receipt.copy_id == one.id, text("closed_at IS NULL")))
+                if opened is None and copy.status != CopyStatus.DELETING:
+                    give_name_back(storage, copy)
+                return
+
     def _undo(self, lane: Lane, storage: Storage, one: Claim, why: str) -> None:
         """The proof fell: the directory gets its name back, the copy is wanted, the receipt closed."""
         with self.db.write() as session:
             current = look(session, Copy, [one.id])[0]
             copy = session.get_one(Copy, one.id, populate_existing=True)
         if current.epoch != one.epoch:
-            return  # somebody else has it, and takes the name to his own epoch
+            self._correct_late_name(lane, storage, one)
+            return
         try:
-            for name in self._renamed(storage, copy):
-                if not storage.exists(copy.path):
-                    storage.rename(name, copy.path)
+            give_name_back(storage, copy)
         except (
             Machinery,
             Refused,
