@@ -24,6 +24,7 @@ PULL, MAKE, FLUSH, RENAME = map(Ask, ("pull", "make", "flush", "rename"))
 REMOVE_PART, UNLINK, LINKS = map(Ask, ("remove-part", "unlink", "links"))
 
 VANISHED = 24  # rsync: some files vanished before they could be copied
+GONE = b": No such file or directory"  # find, of a name that it has just read
 GB = 1_000_000_000
 
 
@@ -76,15 +77,21 @@ class Storage(Access):
 
         Names that begin with a point come only if `prefix` does. Raises Missing.
         """
-        records = self._ask(LISTING, relative, top=True).out.split(b"\0")[:-1]
-        names = sorted(to_text(record.partition(b" ")[2]) for record in records)
+        names = sorted(to_text(record.partition(b" ")[2]) for record in self._found(LISTING, relative))
         return [n for n in names if n.startswith(prefix) and (prefix or n[0] != ".") and n != paths.UUID_FILE]
 
     def having(self, name: str, relative: str = ".") -> list[str]:
         """Sorted names of the directories at the top that hold a plain file called `name`."""
         pattern = re.sub(r"([*?\[\]\\])", r"\\\1", name)
-        records = self._ask(HAVING, relative, pattern, top=True).out.split(b"\0")[:-1]
-        return sorted(to_text(record)[2:] for record in records)
+        return sorted(to_text(record)[2:] for record in self._found(HAVING, relative, pattern))
+
+    def _found(self, ask: Ask, relative: str, *args: str) -> list[bytes]:
+        """What find names. One that vanished while it looked (renamed by another) is left out, and no error."""
+        result = self._ask(ask, relative, *args, top=True, good=(0, 1))
+        complaints = result.err.splitlines()
+        if result.code and not (complaints and all(line.endswith(GONE) for line in complaints)):
+            raise self._failure(ask, result, path=relative)
+        return result.out.split(b"\0")[:-1]
 
     def read(self, relative: str, limit: int = 10_000_000) -> bytes:
         """The bytes of a plain file; raises Missing, NotPlainFile (also if it has more than `limit`)."""
