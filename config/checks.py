@@ -14,17 +14,21 @@ from .modules import Module, find_template
 from .overlap import overlap
 from .problems import Problem, nearest
 from .sinks import Sink
-from .sites import Site
+from .sites import Site, not_there
 from .sources import Source
 from .storages import Storage
 
 
 @dataclass
 class Draft:
-    """The tables that are right in themselves; `declared` names all, also those that are not."""
+    """The tables that are right in themselves; `declared` names all, also those that are not.
+
+    `written`: the tables as they stand in the file.
+    """
 
     folder: Path
     declared: Mapping[str, set[str]]
+    written: Mapping[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
     sites: dict[str, Site] = field(default_factory=dict)
     storages: dict[str, Storage] = field(default_factory=dict)
     sources: dict[str, Source] = field(default_factory=dict)
@@ -52,10 +56,14 @@ def check(draft: Draft) -> Iterator[Problem]:
 def _storages(draft: Draft) -> Iterator[Problem]:
     for name, storage in draft.storages.items():
         yield from draft.missing("sites", storage.site, ("storages", name, "site"))
+        written = draft.written.get("storages", {}).get(name, {}).get("path")
+        if _remote(draft, storage.site) and (far := not_there(written, "path")):
+            yield Problem(("storages", name, "path"), written, far.wrong, far.right)
     for first, second in itertools.combinations(draft.storages.values(), 2):
         if _place(draft, first.site) != _place(draft, second.site):
             continue
-        one, two = os.path.realpath(first.path), os.path.realpath(second.path)
+        seen = str if _remote(draft, first.site) else os.path.realpath  # links of other machines are not ours to see
+        one, two = seen(first.path), seen(second.path)
         keys = ("storages", second.name, "path")
         if one == two:
             wrong = f"the same directory as storage {first.name}"
@@ -69,9 +77,16 @@ def _storages(draft: Draft) -> Iterator[Problem]:
 
 
 def _place(draft: Draft, site: str) -> str:
-    """Two sites that are reached locally are one machine."""
+    """Two sites that are reached locally, or at the same address, are one machine."""
     known = draft.sites.get(site)
-    return "local" if known and known.transport == "local" else f"site {site}"
+    if known is None:
+        return f"site {site}"
+    return "local" if known.transport == "local" else f"{known.host}:{known.port}"
+
+
+def _remote(draft: Draft, site: str) -> bool:
+    known = draft.sites.get(site)
+    return known is not None and known.transport != "local"
 
 
 def _sources(draft: Draft) -> Iterator[Problem]:
@@ -80,9 +95,7 @@ def _sources(draft: Draft) -> Iterator[Problem]:
         if source.storage is None:
             if source.remove != "never":
                 right = 'name the storage that holds the runs, or write remove = "never"'
-                yield Problem(
-                    (*keys, "remove"), source.remove, "there is no storage to remove runs from", right
-                )
+                yield Problem((*keys, "remove"), source.remove, "there is no storage to remove runs from", right)
             continue
         yield from draft.missing("storages", source.storage, (*keys, "storage"))
         yield from _of_kind(draft, source.storage, "disk", (*keys, "storage"))
@@ -109,12 +122,8 @@ def _modules(draft: Draft) -> Iterator[Problem]:
             yield Problem(("modules", name, "site"), site.name, "no batch system at this site", right)
         if find_template(folders, module.template) is None:
             own = sorted(path.name for path in PACKAGE_TEMPLATES.glob("*") if path.is_file())
-            right = f"put it into {folders[0]}" + (
-                f", or take one of ondeck's own: {', '.join(own)}" if own else ""
-            )
-            yield Problem(
-                ("modules", name, "template"), module.template, "there is no template of this name", right
-            )
+            right = f"put it into {folders[0]}" + (f", or take one of ondeck's own: {', '.join(own)}" if own else "")
+            yield Problem(("modules", name, "template"), module.template, "there is no template of this name", right)
 
 
 def _listeners(draft: Draft) -> Iterator[Problem]:
@@ -158,7 +167,5 @@ def _overlaps(draft: Draft) -> Iterator[Problem]:
         both = overlap(one, other)
         if both is not None:
             wrong = f"listeners {one.name} and {other.name} could both take {both.words()}"
-            right = (
-                "let their matches exclude each other, or give them different priorities (higher takes it)"
-            )
+            right = "let their matches exclude each other, or give them different priorities (higher takes it)"
             yield Problem(("listeners", other.name, "priority"), other.priority, wrong, right)

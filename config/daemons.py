@@ -27,6 +27,18 @@ class DaemonTable(Section):
     )
 
 
+class TransferTable(DaemonTable):
+    """[daemons.Transfer]: a lane copies small runs many at a time, and large ones beside each other."""
+
+    parallel: int = Field(
+        default=2,
+        ge=1,
+        le=100,
+        description="how many large runs (above 64 MB) are copied beside each other from one storage of the DAQ",
+        examples=[4],
+    )
+
+
 class Daemons(Section):
     """What holds for all daemons, and for each."""
 
@@ -42,7 +54,7 @@ class Daemons(Section):
         default=timedelta(minutes=15), description="work without progress for so long loses its lease"
     )
     RunsProvider: DaemonTable = Field(default=DaemonTable(), description="of this daemon only")
-    Transfer: DaemonTable = Field(default=DaemonTable(), description="of this daemon only")
+    Transfer: TransferTable = Field(default=TransferTable(), description="of this daemon only")
     JobOrganizer: DaemonTable = Field(default=DaemonTable(), description="of this daemon only")
     Process: DaemonTable = Field(default=DaemonTable(), description="of this daemon only")
     DiskMonitor: DaemonTable = Field(default=DaemonTable(), description="of this daemon only")

@@ -15,6 +15,7 @@ from .model import Config
 from .problems import escape
 from .secrets import MASK, is_secret, mask_url
 from .section import Plugged
+from .sites import SSH_KEYS
 
 Table = dict[str, Any]
 
@@ -27,6 +28,9 @@ def effective(config: Config) -> Table:
     for name, storage in config.storages.items():
         if storage.kind != "archive":
             del table["storages"][name]["bundle"]
+    for name, site in config.sites.items():
+        if site.transport == "local":
+            table["sites"][name] = {key: item for key, item in table["sites"][name].items() if key not in SSH_KEYS}
     table = {key: _masked(item, key) for key, item in table.items()}
     database = table["database"]
     if config.database.url_env or config.database.url_file:

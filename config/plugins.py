@@ -7,6 +7,7 @@ The groups are `ondeck.batch`, `ondeck.sources`, `ondeck.sinks`. A plug-in is a 
 from __future__ import annotations
 
 import configparser
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -45,6 +46,12 @@ def find(group: str, name: str) -> type:
     if not isinstance(plugin, type):
         raise Wrong(f"the plug-in {known[name].value} is not a class", "mend the package that declares it")
     return plugin
+
+
+@cache
+def kept(group: str, name: str) -> type:
+    """The same as `find`, looked for once in this process: for what asks again and again."""
+    return find(group, name)
 
 
 def options_model(plugin: type) -> type[BaseModel]:

@@ -56,7 +56,7 @@ class _Reader:
         rest = {key: value for key, value in document.items() if key not in TABLES}
         tables = {section: self._tables(section, document.get(section, {})) for section in TABLES}
         declared = {section: set(found) for section, found in tables.items()}
-        draft = Draft(self.context["folder"], declared)
+        draft = Draft(self.context["folder"], declared, tables)
         for section, found in tables.items():
             made = {name: self._named(section, name, table) for name, table in found.items()}
             setattr(draft, section, {name: one for name, one in made.items() if one is not None})

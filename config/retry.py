@@ -19,6 +19,12 @@ class Retry(Section):
     factor: float = Field(default=2.0, ge=1.0, le=100.0, description="how much longer each further wait is")
     longest: PositiveDuration = Field(default=timedelta(minutes=30), description="no wait is longer")
     max_tries: int = Field(default=20, ge=1, le=1_000_000, description="tries of one row before it is failed")
+    breaker: int = Field(
+        default=5,
+        ge=1,
+        le=1_000_000,
+        description="different rows in a row with trouble at one site that pause it but for trials",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

@@ -15,14 +15,15 @@ from ..db.errors import LeaseLost
 from ..db.models import Bundle, Copy, Run
 from ..db.states import BundleStatus, CopyStatus, RunStatus
 from ..db.steps import Claim, advance, advance_one, claim, due, hold_on, look, release, unheld
+from ..rules.breaker import begin_trial, room, site_of, trouble, worked
 from ..rules.gates import pause
 from ..rules.trouble import back_off
 from ..sites.errors import Machinery
-from ..sites.storage import Difference, Manifest, Storage
+from ..sites.storage import Difference, Storage
 from ..sites.work import Work, WorkCancelled
 from .base import Lane
-from .copies import load_manifest
-from .gathering import Gatherer
+from .copies import load_manifests
+from .gathering import Gatherer, NothingToRead
 from .places import Places
 
 _BATCH = 1000
@@ -85,6 +86,9 @@ class Archiver:
             ready = self.gatherer.due(session)
         for bundle_id in ready:
             with self.db.write() as session:
+                if room(session, self.section.site) == 0:
+                    return None
+                begin_trial(session, self.config, self.section.site)
                 claims = claim(
                     session,
                     Bundle,
@@ -131,19 +135,19 @@ class Archiver:
                 extra={"bundle": one.id, "why": str(error)},
                 exc_info=not isinstance(error, Machinery),
             )
-            self._give_back(one, str(error))
+            self._give_back(one, str(error), site_of(self.config, error))
 
     def _write(self, lane: Lane, places: Places, one: Claim, work: Work) -> None:
         with self.db.read() as session:
             bundle = session.get_one(Bundle, one.id)
             members = self.gatherer.members(session, one.id)
-            manifests: dict[str, Manifest] = {}
-            plain = {}
-            for copy, run in members:
-                source = self.gatherer.source_of(session, run)
-                assert source.manifest is not None
-                manifests[source.path] = load_manifest(session, source.manifest)
-                plain[copy.id] = source
+            sources = self.gatherer.sources_of(session, [run for _, run in members])
+            for _, run in members:
+                if run.id not in sources:
+                    raise NothingToRead(run=run.name)
+            plain = {copy.id: sources[run.id] for copy, run in members}
+            contents = load_manifests(session, [source.manifest or "" for source in plain.values()])
+            manifests = {source.path: contents[source.manifest or ""] for source in plain.values()}
         target, path = places.storage(self.storage), bundle.path
         assert path is not None
         target.check()
@@ -167,15 +171,13 @@ class Archiver:
                 verified_at=NOW,
                 tries=0,
             )
-            for held in look(session, Copy, list(plain)):
-                source = plain[held.id]
-                columns = {
-                    "manifest": source.manifest,
-                    "nbytes": source.nbytes,
-                    "nfiles": source.nfiles,
-                    "path": source.path,
-                }
-                advance_one(session, held, CopyStatus.VERIFIED, f"read back from {path}", verified_at=NOW, **columns)
+            each = {
+                copy: {name: getattr(source, name) for name in ("manifest", "nbytes", "nfiles", "path")}
+                for copy, source in plain.items()
+            }
+            held, words = look(session, Copy, list(plain)), f"read back from {path}"
+            advance(session, held, CopyStatus.VERIFIED, words, each=each, verified_at=NOW)
+            worked(session, self.section.site)
         lane.log.info("bundle verified", extra={"bundle": path, "runs": len(plain), "nbytes": nbytes})
 
     def _tar(self, places: Places, target: Storage, one: Claim, path: str, plain: Sequence[Copy], work: Work) -> int:
@@ -200,12 +202,13 @@ class Archiver:
         target.remove_part(part, work=work)
         raise BundleDiffers(path=path, storage=self.storage, words="; ".join(d.words() for d in differences[:3]))
 
-    def _give_back(self, one: Claim, why: str) -> None:
+    def _give_back(self, one: Claim, why: str, site: str | None = None) -> None:
         """The step failed: the bundle is open again, its copies absent."""
         with self.db.write() as session:
             current = look(session, Bundle, [one.id])[0]
             if current.epoch != one.epoch:
                 return
+            trial = trouble(session, self.config, site, f"bundles {one.id}", why)
             moved = back_off(
                 session,
                 current,
@@ -213,6 +216,7 @@ class Archiver:
                 why,
                 self.config.retry,
                 give_up=None,
+                free=trial,
                 path=None,
                 nbytes=None,
             )

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from ..config import Config
@@ -88,3 +88,9 @@ def set_columns(session: Session, attempt_id: int, **columns: Any) -> None:
     for name, value in columns.items():
         setattr(attempt, name, value)
     session.flush()
+
+
+def set_many(session: Session, values: Mapping[int, Mapping[str, Any]]) -> None:
+    """Write columns of many attempts (by id), the same ones for each, in the transaction that holds their jobs."""
+    if values:
+        session.execute(update(Attempt), [{"id": attempt, **columns} for attempt, columns in values.items()])

@@ -22,14 +22,16 @@ from .logs import Adapter
 class Lane:
     """One of a daemon's lanes, as its `step` sees it: a thread of its own, which delays no other.
 
-    `log` adds the lane to each record; `stopping` is set when the lane has to end. Without a keeper (tests,
-    a single look) leases are not renewed.
+    `log` adds the lane to each record; `stopping` is set when the lane has to end. `due`: it is time to look outside
+    too; False in a step that only a change in the database has caused, before the interval is over. Without a keeper
+    (tests, a single look) leases are not renewed.
     """
 
     def __init__(self, name: str, daemon: str = "-", keeper: Keeper | None = None) -> None:
         self.name = name
         self.log = Adapter(logging.getLogger(f"ondeck.daemons.{daemon}"), {"lane": name})
         self.stopping = threading.Event()
+        self.due = True
         self._keeper = keeper
         self._works: list[Work] = []
         self._lock = threading.Lock()

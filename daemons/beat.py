@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import insert, update
 from sqlalchemy.orm import Session
 
 from .. import __version__
@@ -22,8 +22,8 @@ from ..config.model import Config
 from ..db.clock import now
 from ..db.engine import Database
 from ..db.errors import DatabaseError
-from ..db.models import Transition
 from ..db.tables import DaemonBeat
+from ..rules.restored import Seen, declare, lost, newest
 from .identity import Identity, boot_id
 from .leases import release_own
 from .logs import redact
@@ -34,14 +34,14 @@ log = logging.getLogger(__name__)
 class LocalBeat(NamedTuple):
     """A local heartbeat as it was read.
 
-    `at`: seconds since 1970; `uptime`: since that boot; `highest`: the highest transition seen; `content`: all of it.
+    `at`: seconds since 1970; `uptime`: since that boot; `highest`: the newest transition seen; `content`: all of it.
     """
 
     identity: Identity
     at: float
     uptime: float
     stopped_at: float | None
-    highest: int
+    highest: Seen
     content: dict[str, Any]
 
     @property
@@ -64,7 +64,10 @@ def read(path: Path) -> LocalBeat | None:
         who = Identity(int(content["pid"]), str(content["host"]), str(content["boot_id"]), int(content["start_ticks"]))
         stopped = content.get("stopped_at")
         times = (float(content["at"]), float(content["uptime"]), stopped and float(stopped))
-        return LocalBeat(who, *times, int(content.get("highest") or 0), content)
+        highest = Seen(int(content.get("highest") or 0), str(content.get("newest") or ""))
+        if not 0 <= highest.id < 2**62:
+            return None
+        return LocalBeat(who, *times, highest, content)
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return None
 
@@ -96,8 +99,8 @@ class Heart:
         self.db_error: str | None = None
         self.config = ""
         before = read(path)
-        self.highest = before.highest if before else 0
-        self.behind: int | None = None
+        self.highest = before.highest if before else Seen()
+        self._loaded: Config | None = None
         self._started = time.time()
         self._stop = threading.Event()
         self._file_lock = threading.Lock()
@@ -108,10 +111,14 @@ class Heart:
 
     def start(self, config: Config) -> None:
         """Write the first local beat, and go on beating."""
-        self.config = fingerprint(config)
+        self.renew(config)
         self.write_file()
         for thread in self._threads:
             thread.start()
+
+    def renew(self, config: Config) -> None:
+        """The daemon goes on with another configuration."""
+        self.config, self._loaded = fingerprint(config), config
 
     def stop(self, patience: float = 3.0) -> None:
         """Say that the daemon has stopped: in the file, and in the row if the database answers within `patience` s.
@@ -139,8 +146,8 @@ class Heart:
             "stopped_at": time.time() if stopped else None,
             "version": __version__,
             "config_hash": self.config,
-            "highest": self.highest,
-            "behind": self.behind,
+            "highest": self.highest.id,
+            "newest": self.highest.words,
             "db": self.db_error,
             "lanes": lanes,
         }
@@ -170,25 +177,23 @@ class Heart:
         here = [getattr(DaemonBeat, column) == value for column, value in key.items()]
         ours = [DaemonBeat.pid == self.identity.pid, DaemonBeat.start_ticks == self.identity.start_ticks]
         with self.db.write() as session:
-            highest = session.scalar(select(func.max(Transition.id))) or 0
+            highest = self._compare(session)
             if not _updated(session, [*here, *ours], values):
                 values["started_at"] = now()
                 if not _updated(session, here, values):
                     session.execute(insert(DaemonBeat).values(**key, **values))
-        self._compare(highest)
+        self.highest = highest
 
-    def _compare(self, highest: int) -> None:
-        """The numbers of transitions only rise: a database that is behind what was seen has been restored."""
-        if self.behind is not None:
-            return
-        if highest >= self.highest:
-            self.highest = highest
-        else:
-            self.behind = highest
-            log.critical(
-                "the run database is older than what this daemon has seen: was a backup restored?",
-                extra={"highest": highest, "seen": self.highest},
-            )
+    def _compare(self, session: Session) -> Seen:
+        """The newest transition; a database that lacks what was seen has been restored, and that is written down."""
+        why = lost(session, self.highest)
+        if why is None:
+            return newest(session)
+        found = declare(session, self._loaded, self.highest, why)
+        log.critical(
+            "the run database was restored: nothing is submitted or removed until `ondeck fsck`", extra={"why": why}
+        )
+        return found
 
     def _beat_file(self) -> None:
         while not self._stop.wait(self._heartbeat()):

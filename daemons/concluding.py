@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
+from itertools import islice
 
 from sqlalchemy import select, text
 from sqlalchemy.orm import Session
@@ -13,10 +14,11 @@ from ..db.clock import database_time
 from ..db.engine import Database
 from ..db.models import Attempt, Job, Run
 from ..db.states import LIVE_JOBS, JobStatus, RunStatus
-from ..db.steps import advance, advance_one, claim, due, look, release
+from ..db.steps import advance, claim, due, look, release
 from ..rules.messages import post
 from ..sites.attempts import publish
 from ..sites.errors import Machinery
+from ..sites.work import Work, WorkCancelled
 from .attemptrows import job_directory, work_place
 from .base import Lane
 from .places import Places
@@ -36,30 +38,24 @@ class Concluder:
     def step(self, lane: Lane, places: Places) -> int:
         """Conclude the runs of which nothing moves any more; returns how many."""
         with self.db.read() as session:
-            ids = [run.id for run, _, _ in self.ready(session)]
+            ids = [run.id for run, _, _ in islice(self.ready(session), _BATCH)]
         if not ids:
             return 0
-        listed = ", ".join(str(i) for i in ids[:_BATCH])
+        listed = ", ".join(str(i) for i in ids)
         with self.db.write() as session:
-            claims = claim(
-                session, Run, RunStatus.PROCESSING, _BATCH, lease=self.lease, where=f"id IN ({listed})"
-            )
-        moved = 0
-        with lane.guard(claims, "runs") as work:
-            for one in claims:
-                with self.db.read() as session:
-                    run, jobs = session.get_one(Run, one.id), self._jobs(session, one.id)
-                try:
-                    self._publish(run, jobs, places, work)
-                except Machinery as error:  # of one site; the runs of others go on
-                    lane.log.warning("outputs can't be published yet", extra={"run": run.name, "why": str(error)})
-                    with self.db.write() as session:
-                        if release(session, [one]):
-                            session.get_one(Run, one.id).not_before = database_time(session) + _AGAIN
-                    continue
-                with self.db.write() as session:
-                    moved += self._conclude(session, lane, one.id)
-                    release(session, [one])
+            claims = claim(session, Run, RunStatus.PROCESSING, _BATCH, lease=self.lease, where=f"id IN ({listed})")
+        try:
+            with lane.guard(claims, "runs") as work:
+                late = self._publish_all(lane, [c.id for c in claims], places, work)
+        except WorkCancelled:
+            with self.db.write() as session:
+                release(session, claims)
+            raise
+        with self.db.write() as session:
+            for one in release(session, [c for c in claims if c.id in late]):
+                session.get_one(Run, one.id).not_before = database_time(session) + _AGAIN
+            moved = self._conclude(session, lane, [c.id for c in claims if c.id not in late])
+            release(session, [c for c in claims if c.id not in late])
         return moved
 
     def ready(self, session: Session) -> Iterator[tuple[Run, RunStatus, str]]:
@@ -75,19 +71,19 @@ class Concluder:
                 ),
             )
         ).all()
-        for run in runs:
-            answer = self._answer(session, run)
-            if answer is not None:
-                yield run, *answer
+        for start in range(0, len(runs), _BATCH):
+            some = runs[start : start + _BATCH]
+            jobs = self._jobs(session, [run.id for run in some])
+            last = self._last_attempts(session, [j.id for those in jobs.values() for j in those])
+            for run in some:
+                answer = self._answer(run, jobs[run.id], last)
+                if answer is not None:
+                    yield run, *answer
 
-    def _answer(self, session: Session, run: Run) -> tuple[RunStatus, str] | None:
+    @staticmethod
+    def _answer(run: Run, jobs: Sequence[Job], last: Mapping[int, Attempt]) -> tuple[RunStatus, str] | None:
         """What the run has come to, and why; None while something may still move."""
-        jobs = self._jobs(session, run.id)
-        last = self._last_attempts(session, jobs)
-        if any(
-            j.status in LIVE_JOBS or (j.status == JobStatus.WAITING and _may_run(last.get(j.id)))
-            for j in jobs
-        ):
+        if any(j.status in LIVE_JOBS or (j.status == JobStatus.WAITING and _may_run(last.get(j.id))) for j in jobs):
             return None
         if run.wanted == "cancel":
             return RunStatus.CANCELLED, "cancel was wanted"
@@ -104,59 +100,93 @@ class Concluder:
             f"waiting for a person: {', '.join(waiting)}" if waiting else "every job has come to its end",
         )
 
-    def _conclude(self, session: Session, lane: Lane, run_id: int) -> int:
-        one = look(session, Run, [run_id])[0]
-        run = session.get_one(Run, run_id, populate_existing=True)
-        answer = self._answer(session, run) if one.status == RunStatus.PROCESSING else None
-        if answer is None:
-            return 0
-        to, why = answer
-        if to == RunStatus.CANCELLED:
-            rest = [
-                j.id
-                for j in self._jobs(session, run_id)
-                if j.status in (JobStatus.NEW, JobStatus.BLOCKED, JobStatus.WAITING)
-            ]
-            for job in look(session, Job, rest):
-                advance(session, [job], JobStatus.CANCELLED, "its run is cancelled", fence=True)
-        columns = {"failed_from": RunStatus.ONDECK} if to in (RunStatus.FAILED, RunStatus.CANCELLED) else {}
-        advance_one(session, one, to, why, wanted="", **columns)
+    def _conclude(self, session: Session, lane: Lane, run_ids: Sequence[int]) -> int:
+        """Look again, under the locks of the runs, and move those that have come to something; returns how many."""
+        held = {one.id: one for one in look(session, Run, run_ids) if one.status == RunStatus.PROCESSING}
+        query = select(Run).where(Run.id.in_(list(held))).order_by(Run.id)
+        runs = session.scalars(query.execution_options(populate_existing=True)).all()
+        jobs = self._jobs(session, list(held))
+        last = self._last_attempts(session, [j.id for some in jobs.values() for j in some])
+        steps: dict[RunStatus, dict[int, str]] = {}
+        for run in runs:
+            answer = self._answer(run, jobs[run.id], last)
+            if answer is not None:
+                steps.setdefault(answer[0], {})[run.id] = answer[1]
+        moved = 0
+        for to, words in steps.items():
+            if to == RunStatus.CANCELLED:
+                self._cancel_rest(session, [j for run_id in words for j in jobs[run_id]])
+            origin = {"failed_from": RunStatus.ONDECK} if to in (RunStatus.FAILED, RunStatus.CANCELLED) else {}
+            claims = [held[run_id] for run_id in words]
+            moved += len(advance(session, claims, to, words, wanted="", **origin))
+        for run in runs:
+            for to, words in steps.items():
+                if run.id in words:
+                    self._tell(session, lane, run, to, words[run.id])
+        return moved
+
+    @staticmethod
+    def _cancel_rest(session: Session, jobs: Sequence[Job]) -> None:
+        """The jobs of cancelled runs that have nothing outside."""
+        rest = [j.id for j in jobs if j.status in (JobStatus.NEW, JobStatus.BLOCKED, JobStatus.WAITING)]
+        advance(session, look(session, Job, rest), JobStatus.CANCELLED, "its run is cancelled", fence=True)
+
+    def _tell(self, session: Session, lane: Lane, run: Run, to: RunStatus, why: str) -> None:
         if to == RunStatus.FAILED:
-            post(
-                session,
-                self.config,
-                f"run {run.name} failed",
-                why,
-                stream="runs",
-                key=f"failed:{run_id}:{run.steps}",
-            )
+            key = f"failed:{run.id}:{run.steps}"
+            post(session, self.config, f"run {run.name} failed", why, stream="runs", key=key)
         lane.log.info("run concluded", extra={"run": run.name, "status": to, "why": why})
-        return 1
 
-    def _publish(self, run: Run, jobs: Sequence[Job], places: Places, work: object) -> None:
-        """Make the links to what stands: the database is the truth about it, also after a crash."""
-        for site in {j.site for j in jobs if j.published_attempt}:
-            links = []
-            for job in jobs:
-                if job.site == site and job.published_attempt:
-                    folder = job_directory(self.config, job, run)
-                    links.append((f"{folder}/published", f"{folder}/{job.published_attempt}"))
-            publish(places.transport(site), links, place=work_place(self.config, self.db, site), work=work)  # type: ignore[arg-type]
+    def _publish_all(self, lane: Lane, run_ids: Sequence[int], places: Places, work: Work) -> set[int]:
+        """Make the links to what stands: the database is the truth about it, also after a crash.
+
+        Returns the ids of runs whose outputs can't be published. All of a site at once; one after the other where that
+        fails, so that a run whose outputs can't be published delays no other.
+        """
+        with self.db.read() as session:
+            runs = {run.id: run for run in session.scalars(select(Run).where(Run.id.in_(run_ids)))}
+            jobs = [j for some in self._jobs(session, run_ids).values() for j in some if j.published_attempt]
+        late: set[int] = set()
+        for site in dict.fromkeys(j.site for j in jobs):
+            here = [j for j in jobs if j.site == site]
+            try:
+                self._publish(here, runs, places, work)
+            except WorkCancelled:
+                raise
+            except Machinery:
+                for run_id in dict.fromkeys(j.run_id for j in here):
+                    try:
+                        self._publish([j for j in here if j.run_id == run_id], runs, places, work)
+                    except WorkCancelled:
+                        raise
+                    except Machinery as error:
+                        late.add(run_id)
+                        extra = {"run": runs[run_id].name, "why": str(error)}
+                        lane.log.warning("outputs can't be published yet", extra=extra)
+        return late
+
+    def _publish(self, jobs: Sequence[Job], runs: Mapping[int, Run], places: Places, work: Work) -> None:
+        site = jobs[0].site
+        links = []
+        for job in jobs:
+            folder = job_directory(self.config, job, runs[job.run_id])
+            links.append((f"{folder}/published", f"{folder}/{job.published_attempt}"))
+        publish(places.transport(site), links, place=work_place(self.config, self.db, site), work=work)
 
     @staticmethod
-    def _jobs(session: Session, run_id: int) -> Sequence[Job]:
-        return session.scalars(
-            select(Job).where(Job.run_id == run_id).order_by(Job.id).execution_options(populate_existing=True)
-        ).all()
+    def _jobs(session: Session, run_ids: Sequence[int]) -> dict[int, list[Job]]:
+        """Run's id → its jobs."""
+        query = select(Job).where(Job.run_id.in_(run_ids)).order_by(Job.id)
+        found: dict[int, list[Job]] = {run_id: [] for run_id in run_ids}
+        for job in session.scalars(query.execution_options(populate_existing=True)):
+            found[job.run_id].append(job)
+        return found
 
     @staticmethod
-    def _last_attempts(session: Session, jobs: Sequence[Job]) -> dict[int, Attempt]:
-        attempts = session.scalars(
-            select(Attempt)
-            .where(Attempt.job_id.in_([j.id for j in jobs]))
-            .order_by(Attempt.number)
-            .execution_options(populate_existing=True)
-        )
+    def _last_attempts(session: Session, job_ids: Sequence[int]) -> dict[int, Attempt]:
+        """Job's id → its last attempt."""
+        query = select(Attempt).where(Attempt.job_id.in_(job_ids)).order_by(Attempt.number)
+        attempts = session.scalars(query.execution_options(populate_existing=True))
         return {a.job_id: a for a in attempts}
 
 

@@ -17,7 +17,7 @@ from ..db.engine import Database
 from ..db.models import Bundle, Copy, Run
 from ..db.states import CopyStatus, RunStatus
 from ..db.steps import Claim, advance, claim, due
-from ..rules.gates import pause
+from ..rules.gates import pause, restored
 from ..rules.messages import post
 from ..rules.probes import record
 from ..sites.storage import Space
@@ -25,11 +25,14 @@ from ..sites.work import Work
 from .archiving import Archiver
 from .base import Daemon, Lane
 from .copies import load_manifest
+from .glance import anything
 from .places import Places
 from .removal import Remover
 
 _MEASURE_SECONDS = 10.0
 _CANDIDATES = 20
+_RAW = "copies.status = 'verified' AND copies.wanted AND copies.form = 'plain' AND copies.job_id IS NULL"
+"""SQL: raw data that may have to go; as their index has it."""
 _AFTER = {
     "ondeck": (RunStatus.ONDECK, RunStatus.PROCESSING, RunStatus.PROCESSED, RunStatus.ARCHIVED),
     "archived": (RunStatus.ARCHIVED,),
@@ -60,6 +63,11 @@ class DiskMonitor(Daemon):
         """Measure; take up what was left half done; archive; look at suspects; remove."""
         places = self._places.setdefault(lane.name, Places(self.config, self.db))
         space = self._measure(lane, places)
+        if not self._anything(lane.name, space):
+            return 0
+        with self.db.read() as session:
+            if restored(session) is not None:  # the proof of a removal is only as good as the database
+                return self._look_at_suspects(lane, places)
         remover = self._remover(lane.name)
         moved = remover.take_up(lane, places)
         if self.config.storages[lane.name].kind == "archive":
@@ -72,6 +80,25 @@ class DiskMonitor(Daemon):
         moved += self._look_at_suspects(lane, places)
         return moved + self._make_room(lane, places, remover, space)
 
+    def _anything(self, storage: str, space: Space) -> bool:
+        """Whether anything is half done here, or waits, or may have to go."""
+        rows = [
+            "copies WHERE status IN ('writing', 'suspect', 'deleting') AND storage = :storage",
+            "receipts WHERE closed_at IS NULL",
+        ]
+        if self.config.storages[storage].kind == "archive":
+            rows += [
+                "copies WHERE status = 'absent' AND wanted AND storage = :storage",
+                "bundles WHERE status <> 'verified' AND storage = :storage",
+                "runs WHERE status = 'processed' AND to_archive IS TRUE",
+            ]
+        if any(s.storage == storage and s.remove != "never" for s in self.config.sources.values()):
+            rows.append(f"copies WHERE storage = :storage AND {_RAW}")
+        if anything(self.db, *rows, storage=storage):
+            return True
+        with self.db.read() as session:
+            return self._too_full(session, storage, space)
+
     def plan(self, lane: Lane) -> Iterator[str]:
         """Say which bundles would be written, and which copies removed."""
         with self.db.read() as session:
@@ -83,9 +110,7 @@ class DiskMonitor(Daemon):
                     yield f"write bundle {session.get_one(Bundle, bundle_id).id} to {lane.name}"
             places = Places(self.config, self.db)
             space = places.storage(lane.name).space()
-            for copy, run, rule in self._candidates(
-                session, lane.name, self._too_full(session, lane.name, space)
-            ):
+            for copy, run, rule in self._candidates(session, lane.name, self._too_full(session, lane.name, space)):
                 yield f"remove {copy.path} of run {run.name} from {lane.name}, if the proof stands ({rule})"
 
     def _remover(self, storage: str) -> Remover:
@@ -97,11 +122,7 @@ class DiskMonitor(Daemon):
         """The storage's space; measured anew, and stored for the gates, when the last look is old."""
         lane.again(_MEASURE_SECONDS)
         last = self._measured.get(lane.name)
-        if (
-            last is not None
-            and time.monotonic() - last[0] < _MEASURE_SECONDS
-            and lane.name not in self._making_room
-        ):
+        if last is not None and time.monotonic() - last[0] < _MEASURE_SECONDS and lane.name not in self._making_room:
             return last[1]
         holds = 3 * max(self.settings.interval, timedelta(seconds=_MEASURE_SECONDS))
         try:
@@ -175,16 +196,13 @@ class DiskMonitor(Daemon):
             select(Copy, Run)
             .join(Run, Run.id == Copy.run_id)
             .where(
-                text("copies.status = 'verified'"),
-                Copy.storage == storage,
-                Copy.wanted,
-                Copy.job_id.is_(None),
-                Copy.form == "plain",
+                text(f"copies.storage = :storage AND {_RAW}"),
                 text(due(self.db.dialect, "copies")),
                 *conditions,  # type: ignore[arg-type]
             )
-            .order_by(Run.id)
-            .limit(_CANDIDATES)
+            .order_by(Copy.run_id)
+            .limit(_CANDIDATES),
+            {"storage": storage},
         )
         return [(copy, run) for copy, run in rows]
 
@@ -194,7 +212,7 @@ class DiskMonitor(Daemon):
                 return 0
             full = self._too_full(session, lane.name, space)
             candidates = [(copy.id, rule) for copy, _, rule in self._candidates(session, lane.name, full)]
-            percent = self._percent(session, lane.name, space)
+            percent = self._percent(session, lane.name, space) if full else 0.0
         for copy_id, rule in candidates:
             if lane.stopping.is_set():
                 return 0

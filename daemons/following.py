@@ -8,24 +8,20 @@ from datetime import datetime, timedelta
 from sqlalchemy import text
 
 from ..config import Config
-from ..db.actor import actor
 from ..db.clock import database_time, later_sql, now_sql
 from ..db.engine import Database
 from ..db.insert import insert_new
 from ..db.models import Job
 from ..db.states import JobStatus
-from ..db.steps import Claim, advance_one, claim, release
+from ..db.steps import Claim, claim, release
 from ..db.tables import Site
-from ..sites.attempts import GarbledFile, Look, Place, UnreadableFile, look, publish, revoke, tail
+from ..sites.attempts import GarbledFile, Look, Place, UnreadableFile, look
 from ..sites.batch import BatchSystem, Snapshot
 from ..sites.batch.reconcile import Conclusion, Files, Open, Patience, What, conclude
-from ..sites.errors import Machinery
-from ..sites.quote import shown
 from ..sites.transport import Transport
-from ..sites.work import Work
-from .attemptrows import OpenAttempt, batch_of, open_attempts, set_columns
+from .attemptrows import OpenAttempt, batch_of, open_attempts
 from .base import Lane
-from .settling import Settler
+from .consequences import Consequences
 
 _SECONDS = 120.0
 
@@ -33,14 +29,12 @@ _SECONDS = 120.0
 class Follower:
     """Follows the attempts of one site."""
 
-    def __init__(
-        self, config: Config, db: Database, site: str, system: BatchSystem, lease: timedelta
-    ) -> None:
+    def __init__(self, config: Config, db: Database, site: str, system: BatchSystem, lease: timedelta) -> None:
         self.config, self.db, self.site, self.system, self.lease = config, db, site, system, lease
         batch = batch_of(config, site)
         self.pause = batch.poll
         self.patience = Patience(batch.grace, batch.lost_after)
-        self.settler = Settler(config)
+        self.consequences = Consequences(config, db, system)
 
     def step(self, lane: Lane, transport: Transport, place: Place) -> int:
         """Ask once about all open attempts, when it is time; returns how many rows moved."""
@@ -113,15 +107,9 @@ class Follower:
         seen, attempt = conclusion.seen, one.attempt
         assert seen is not None
         status = JobStatus.RUNNING if conclusion.running else JobStatus.PENDING
-        said = (
-            attempt.state == seen.word
-            and (attempt.pending_reason or "") == seen.reason
-            and attempt.misses == 0
-        )
+        said = attempt.state == seen.word and (attempt.pending_reason or "") == seen.reason and attempt.misses == 0
         return (
-            not said
-            or attempt.batch_id is None
-            or one.job.status not in (status, JobStatus.WAITING, JobStatus.RUNNING)
+            not said or attempt.batch_id is None or one.job.status not in (status, JobStatus.WAITING, JobStatus.RUNNING)
         )
 
     def _act(
@@ -144,153 +132,5 @@ class Follower:
                 if one.job.id in claims and fresh is not None and fresh.attempt.token == one.attempt.token:
                     kept.append((claims.pop(one.job.id), fresh, conclusion))
             release(session, list(claims.values()))
-        moved = 0
         with lane.guard([c for c, _, _ in kept], f"attempts at {self.site}") as work:
-            for c, one, conclusion in kept:
-                try:
-                    moved += self._do(lane, c, one, conclusion, transport, place, work)
-                except Machinery as error:
-                    lane.log.warning(
-                        "attempt can't be dealt with", extra={"run": one.run.name, "why": str(error)}
-                    )
-                    with self.db.write() as session:
-                        release(session, [c])
-        return moved
-
-    def _do(
-        self,
-        lane: Lane,
-        c: Claim,
-        one: OpenAttempt,
-        conclusion: Conclusion,
-        transport: Transport,
-        place: Place,
-        work: Work,
-    ) -> int:
-        match conclusion.what:
-            case What.FOLLOW:
-                return self._follow(c, one, conclusion)
-            case What.MISSED:
-                return self._missed(c, one)
-            case What.ADOPT:
-                with self.db.write() as session:
-                    if release(session, [c]):
-                        set_columns(session, one.attempt.id, token=conclusion.token, batch_id=None)
-                lane.log.warning("attempt adopted", extra={"run": one.run.name, "token": conclusion.token})
-                return 1
-            case What.CANCEL | What.REVOKE | What.GIVE_UP:
-                return self._take_away(lane, c, one, conclusion, transport, place, work)
-            case What.LOST:
-                with self.db.write() as session:
-                    return self.settler.lost(session, c, one, conclusion.words)
-            case What.ENDED | What.DIED:
-                return self._ended(lane, c, one, conclusion, transport, place, work)
-            case _:
-                return 0
-
-    def _follow(self, c: Claim, one: OpenAttempt, conclusion: Conclusion) -> int:
-        seen = conclusion.seen
-        assert seen is not None
-        to = (
-            c.status
-            if c.status == JobStatus.WAITING
-            else JobStatus.RUNNING
-            if conclusion.running
-            else JobStatus.PENDING
-        )
-        if c.status == JobStatus.RUNNING:
-            to = JobStatus.RUNNING  # a payload that has begun never waits again
-        with self.db.write() as session:
-            if to == c.status:
-                held = release(session, [c])
-            else:
-                held = [advance_one(session, c, to, f"the batch system says {seen.word or seen.state}")]
-            if held:
-                now = database_time(session)
-                started = one.attempt.started_at or (now if to == JobStatus.RUNNING else None)
-                set_columns(
-                    session,
-                    one.attempt.id,
-                    batch_id=seen.batch_id or one.attempt.batch_id,
-                    state=seen.word,
-                    pending_reason=seen.reason,
-                    misses=0,
-                    missed_since=None,
-                    started_at=started,
-                    submitted_at=one.attempt.submitted_at or now,
-                )
-        return int(to != c.status)
-
-    def _missed(self, c: Claim, one: OpenAttempt) -> int:
-        with self.db.write() as session:
-            if release(session, [c]):
-                since = one.attempt.missed_since or database_time(session)
-                set_columns(session, one.attempt.id, misses=one.attempt.misses + 1, missed_since=since)
-        return 0
-
-    def _take_away(
-        self,
-        lane: Lane,
-        c: Claim,
-        one: OpenAttempt,
-        conclusion: Conclusion,
-        transport: Transport,
-        place: Place,
-        work: Work,
-    ) -> int:
-        """Cancel what is seen, and take the claim: whoever has that decides whether the payload can ever start."""
-        attempt, words = one.attempt, conclusion.words
-        if conclusion.what is What.CANCEL or conclusion.seen is not None:
-            result = transport.run(
-                self.system.cancel([(attempt.token, attempt.batch_id)]), timeout=_SECONDS, work=work
-            )
-            trouble = self.system.parse_cancel(result)
-            lane.log.info(
-                "cancelled at the batch system",
-                extra={"run": one.run.name, "token": attempt.token, "trouble": trouble},
-            )
-        answer = revoke(transport, [attempt.directory], actor(), place=place, work=work)[0]
-        if answer.outcome in ("taken", "process"):
-            with self.db.write() as session:
-                return self.settler.given_up(session, c, one, words, conclusion.verdict)
-        with self.db.write() as session:  # it has started, or we don't know: look again
-            release(session, [c])
-        if answer.outcome == "failed":
-            lane.log.warning("claim can't be taken", extra={"run": one.run.name, "why": answer.words})
-        return 0
-
-    def _ended(
-        self,
-        lane: Lane,
-        c: Claim,
-        one: OpenAttempt,
-        conclusion: Conclusion,
-        transport: Transport,
-        place: Place,
-        work: Work,
-    ) -> int:
-        """The payload has ended: by its exit file, or by the batch system's verdict on this very start."""
-        good = conclusion.exit is not None and conclusion.exit.code == 0
-        said = ""
-        if not good:
-            end = tail(transport, one.attempt.directory, work=work)
-            said = _last_words(end.stderr) or _last_words(end.stdout)
-        with self.db.write() as session:
-            status = self.settler.ended(session, c, one, conclusion.exit, conclusion.verdict, said)
-        extra = {
-            "run": one.run.name,
-            "module": one.job.module,
-            "attempt": one.attempt.number,
-            "status": status,
-        }
-        lane.log.info("attempt ended", extra=extra)
-        if status == JobStatus.DONE:
-            folder = one.attempt.directory.rpartition("/")[0]
-            publish(transport, [(f"{folder}/published", one.attempt.directory)], place=place, work=work)
-        return int(status is not None)
-
-
-def _last_words(raw: bytes) -> str:
-    """The last lines that a payload wrote, for the row's reason."""
-    lines = [line for line in raw.decode("utf-8", "replace").splitlines() if line.strip()]
-    return "\n".join(shown(line) for line in lines[-8:])
+            return self.consequences.draw(lane, kept, transport, place, work)

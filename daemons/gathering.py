@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, false, func, or_, select, text, update
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, bindparam, false, func, or_, select, text, update
 from sqlalchemy.orm import Session, aliased
 
 from ..config import Config
@@ -28,6 +32,22 @@ _READY = {
 
 class NothingToRead(Machinery):
     """Run {run} has no verified copy on a disk from which a bundle could be written."""
+
+
+_GATHER = (
+    update(Copy.__table__)  # type: ignore[arg-type]
+    .where(Copy.id == bindparam("copy"), Copy.bundle_id.is_(None), Copy.status == CopyStatus.ABSENT)
+    .values(bundle_id=bindparam("bundle"), nbytes=bindparam("size"), path=bindparam("there"))
+)
+
+
+@dataclass
+class _Filling:
+    """An open bundle, and what is in it."""
+
+    id: int
+    count: int = 0
+    nbytes: int = 0
 
 
 class Gatherer:
@@ -84,16 +104,27 @@ class Gatherer:
                 return 0
         count = 0
         with self.db.write() as session:
+            rows: list[dict[str, Any]] = []
+            filling: dict[str, _Filling] = {}
             for copy, run, source in self.waiting(session):
-                bundle = self._open_bundle(session, source.storage)
-                count += session.execute(  # type: ignore[attr-defined]
-                    update(Copy)
-                    .where(Copy.id == copy.id, Copy.bundle_id.is_(None), Copy.status == CopyStatus.ABSENT)
-                    .values(bundle_id=bundle, nbytes=run.nbytes, path=source.path)
-                ).rowcount
+                bundle = filling.get(source.storage)
+                if bundle is None or self._full(bundle.count, bundle.nbytes):
+                    if rows:
+                        session.execute(_GATHER, rows)
+                        rows = []
+                    bundle = filling[source.storage] = self._open_bundle(session, source.storage)
+                bundle.count += 1
+                bundle.nbytes += run.nbytes or 0
+                rows.append({"copy": copy.id, "bundle": bundle.id, "size": run.nbytes, "there": source.path})
+                count += 1
+            if rows:
+                session.execute(_GATHER, rows)
         return count
 
-    def _open_bundle(self, session: Session, source: str) -> int:
+    def _full(self, count: int, nbytes: int) -> bool:
+        return count >= self.section.bundle.count or nbytes >= self.section.bundle.size
+
+    def _open_bundle(self, session: Session, source: str) -> _Filling:
         """The open bundle that takes runs from storage `source` and isn't full; made if there is none."""
         bundles = session.scalars(
             select(Bundle.id)
@@ -111,13 +142,13 @@ class Gatherer:
             while members and not self.readable(session, members[:1]):  # it can't say where its runs lie
                 members = members[1:]
             nbytes = sum(c.nbytes or 0 for c, _ in members)
-            full = len(members) >= self.section.bundle.count or nbytes >= self.section.bundle.size
+            full = self._full(len(members), nbytes)
             if not full and all(self.source_of(session, run).storage == source for _, run in members[:1]):
-                return bundle_id
+                return _Filling(bundle_id, len(members), nbytes)
         bundle = Bundle(storage=self.storage, status=BundleStatus.OPEN, **born(f"for runs on {source}"))
         session.add(bundle)
         session.flush()
-        return bundle.id
+        return _Filling(bundle.id)
 
     def members(self, session: Session, bundle_id: int) -> list[tuple[Copy, Run]]:
         rows = session.execute(
@@ -130,37 +161,44 @@ class Gatherer:
         return [(copy, run) for copy, run in rows]
 
     def source_of(self, session: Session, run: Run) -> Copy:
-        """The verified copy of `run` that a bundle is made from."""
-        listener = self.config.listeners.get(run.listener or "")
+        """The verified copy of `run` that a bundle is made from; raises NothingToRead."""
+        found = self.sources_of(session, [run])
+        if run.id not in found:
+            raise NothingToRead(run=run.name)
+        return found[run.id]
+
+    def sources_of(self, session: Session, runs: Sequence[Run]) -> dict[int, Copy]:
+        """Run's id → the verified copy that a bundle is made from; without the runs that have none."""
         disks = [s.name for s in self.config.storages.values() if s.kind == "disk"]
         copies = session.scalars(
             select(Copy)
             .where(
-                Copy.run_id == run.id,
+                Copy.run_id.in_([run.id for run in runs]),
                 Copy.form == "plain",
                 Copy.job_id.is_(None),
                 Copy.storage.in_(disks),
                 Copy.status == CopyStatus.VERIFIED,
                 Copy.wanted,
             )
+            .order_by(Copy.id.desc())
             .execution_options(populate_existing=True)
         ).all()
-        ranked = sorted(copies, key=lambda c: (listener is None or c.storage != listener.storage, c.id))
-        if not ranked:
-            raise NothingToRead(run=run.name)
-        return ranked[0]
+        listeners = {run.id: self.config.listeners.get(run.listener or "") for run in runs}
+        found: dict[int, Copy] = {}
+        for copy in copies:  # the oldest, and before all the one where its listener has it
+            listener, known = listeners[copy.run_id], found.get(copy.run_id)
+            if listener is None or known is None or known.storage != listener.storage:
+                found[copy.run_id] = copy
+        return found
 
     def readable(self, session: Session, members: list[tuple[Copy, Run]]) -> list[tuple[Copy, Run]]:
         """Those members whose data can be read; the others leave the bundle, and wait for another."""
-        kept = []
+        sources = self.sources_of(session, [run for _, run in members])
         for copy, run in members:
-            try:
-                self.source_of(session, run)
-                kept.append((copy, run))
-            except NothingToRead:
+            if run.id not in sources:
                 copy.bundle_id = None
         session.flush()
-        return kept
+        return [(copy, run) for copy, run in members if run.id in sources]
 
     def due(self, session: Session) -> list[int]:
         """Open bundles that are to be written now."""

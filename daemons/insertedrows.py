@@ -23,7 +23,8 @@ from .base import Lane
 from .intake import Refusal, add_source_copy, columns, listener_of, taken
 
 _BATCH = 200
-_BEGINNINGS = (RunStatus.ACQUIRED, RunStatus.ONDECK)
+BEGINNINGS = (RunStatus.ACQUIRED, RunStatus.ONDECK)
+"""In which status rows are inserted."""
 
 
 class InsertedRows:
@@ -55,7 +56,7 @@ class InsertedRows:
             f"SELECT 1 FROM runs WHERE status = '{{}}' AND {mine} AND {due(self.db.dialect)} LIMIT 1"
         )
         with self.db.read() as session:
-            there = [s for s in _BEGINNINGS if session.execute(text(query.format(s)), values).first() is not None]
+            there = [s for s in BEGINNINGS if session.execute(text(query.format(s)), values).first() is not None]
         if not there:
             return []
         with self.db.write() as session:

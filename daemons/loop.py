@@ -72,6 +72,7 @@ class LaneLoop(threading.Thread):
         self._moved = 0
         self._pause = 0.0
         self._began = 0.0
+        self._due_at = 0.0
 
     def renew(self, daemon: Daemon) -> None:
         """Go on with another daemon object (another configuration) after the step that runs now."""
@@ -138,15 +139,18 @@ class LaneLoop(threading.Thread):
     def _round(self) -> None:
         if self._daemon_next is not self._daemon_now:
             self._guarded("close", lambda: self._daemon_now.close(self.lane))
-            self._daemon_now = self._daemon_next
+            self._daemon_now, self._due_at = self._daemon_next, 0.0
         daemon = self._daemon_now
+        self.lane.due = time.monotonic() >= self._due_at
         if self.step():
             return
         asked = self.lane.take_again()
         if self.troubles.count:
             self.lane.sleep(self._pause)
             return
-        pause = daemon.settings.interval.total_seconds() * random.uniform(0.9, 1.1)
+        if self.lane.due:
+            self._due_at = time.monotonic() + daemon.settings.interval.total_seconds() * random.uniform(0.9, 1.1)
+        pause = self._due_at - time.monotonic()
         self._wait(pause if asked is None else min(pause, asked))
 
     def _wait(self, seconds: float) -> None:

@@ -25,7 +25,7 @@ class Places:
     def transport(self, site: str) -> Transport:
         """The kept connection to `site`."""
         if site not in self._transports:
-            self._transports[site] = make_transport(site, self.config.sites[site].transport)
+            self._transports[site] = make_transport(self.config.sites[site])
         return self._transports[site]
 
     def storage(self, name: str) -> Storage:

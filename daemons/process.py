@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from sqlalchemy import select, text
 
 from ..config import Config
-from ..config.plugins import find
+from ..config.plugins import kept
 from ..db.engine import Database
 from ..db.models import Attempt, Job, Run
 from ..sites.batch import BatchSystem
@@ -15,6 +15,7 @@ from .attemptrows import batch_of, job_directory, work_place
 from .base import Daemon, Lane
 from .concluding import Concluder
 from .following import Follower
+from .glance import anything
 from .places import Places
 from .submission import Submitter
 
@@ -43,16 +44,29 @@ class Process(Daemon):
 
     def step(self, lane: Lane) -> int:
         """Follow what is out, then submit what is new; or conclude runs."""
+        if not self._anything(lane.name):
+            if lane.due and lane.name != RUNS:
+                work_place(self.config, self.db, lane.name)  # a site that was not initialised says so at once
+            return 0
         places = self._places.setdefault(lane.name, Places(self.config, self.db))
         if lane.name == RUNS:
             return self._concluder.step(lane, places)
         system = self._system(lane.name)
         transport, place = places.transport(lane.name), work_place(self.config, self.db, lane.name)
-        moved = Follower(self.config, self.db, lane.name, system, self.settings.lease).step(
-            lane, transport, place
-        )
+        moved = Follower(self.config, self.db, lane.name, system, self.settings.lease).step(lane, transport, place)
         return moved + Submitter(self.config, self.db, lane.name, system, self.settings.lease).step(
             lane, transport, place
+        )
+
+    def _anything(self, lane: str) -> bool:
+        """Whether anything is out, or might be submitted or concluded."""
+        if lane == RUNS:
+            return anything(self.db, "runs WHERE status = 'processing'")
+        return anything(
+            self.db,
+            "attempts WHERE ended_at IS NULL AND site = :site",
+            "jobs WHERE status = 'new' AND site = :site",
+            site=lane,
         )
 
     def plan(self, lane: Lane) -> Iterator[str]:
@@ -67,16 +81,13 @@ class Process(Daemon):
             for job_id, run_id in submitter.candidates(session, 1_000_000):
                 job, run = session.get_one(Job, job_id), session.get_one(Run, run_id)
                 last = session.scalar(
-                    select(Attempt.number)
-                    .where(Attempt.job_id == job_id)
-                    .order_by(text("number DESC"))
-                    .limit(1)
+                    select(Attempt.number).where(Attempt.job_id == job_id).order_by(text("number DESC")).limit(1)
                 )
                 folder = f"{job_directory(self.config, job, run)}/{(last or 0) + 1}"
                 yield f"submit {run.name} {job.module} in {folder}\n{job.options}"
 
     def _system(self, site: str) -> BatchSystem:
         batch = batch_of(self.config, site)
-        kind = find("ondeck.batch", batch.system)
+        kind = kept("ondeck.batch", batch.system)
         assert issubclass(kind, BatchSystem)
         return kind(batch.options)

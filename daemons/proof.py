@@ -16,6 +16,7 @@ from ..db.states import LIVE_JOBS, CopyStatus, JobStatus, RunStatus
 from ..db.steps import Claim, advance, look
 from ..db.tables import StorageState
 from ..rules.messages import post
+from ..rules.receipts import close_receipt
 from ..sites.errors import Refused
 from ..sites.work import Work
 from .copies import load_manifest
@@ -178,14 +179,3 @@ class Proof:
                 stream=f"storage:{copy.storage}",
                 key=f"suspect:{copy.id}:{claims[0].epoch}",
             )
-
-
-def close_receipt(
-    session: Session, copy_id: int, outcome: str, reason: str | None, *, free_after: int | None = None
-) -> None:
-    """Close the open receipt of a copy, if it has one."""
-    receipt = session.scalar(select(Receipt).where(Receipt.copy_id == copy_id, Receipt.closed_at.is_(None)))
-    if receipt is not None:
-        receipt.closed_at, receipt.outcome, receipt.reason = database_time(session), outcome, reason
-        receipt.free_after = free_after
-        session.flush()

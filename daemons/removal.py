@@ -23,13 +23,14 @@ from ..db.models import Copy, Pin, Receipt, Run
 from ..db.states import CopyStatus
 from ..db.steps import Claim, advance, advance_one, claim, hold_on, look, release, unheld
 from ..rules.messages import post
+from ..rules.receipts import close_receipt
 from ..sites.errors import Machinery, Refused
 from ..sites.storage import Manifest, Storage
 from ..sites.work import Work
 from .base import Lane
 from .copies import load_manifest
 from .places import Places
-from .proof import NoProof, Proof, close_receipt
+from .proof import NoProof, Proof
 
 _AGAIN = timedelta(minutes=10)
 """How long a copy that could not be removed is left alone."""

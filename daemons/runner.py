@@ -15,7 +15,6 @@ from typing import Any
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from ..config.dump import fingerprint
 from ..config.errors import OndeckError
 from ..config.load import load
 from ..config.model import Config
@@ -171,7 +170,7 @@ class Runner:
             log.error("the configuration stays as it was", extra={"why": refused})
             return False
         self.config, self.daemon = config, fresh
-        self.heart.config = fingerprint(config)
+        self.heart.renew(config)
         for name in [name for name in self._loops if name not in wanted]:
             with self._lock:
                 loop = self._loops.pop(name)

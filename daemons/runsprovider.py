@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ..config import Config
-from ..config.plugins import find
+from ..config.plugins import kept
 from ..db.engine import Database
 from ..sites.work import Work
 from ..sources import Source
 from .base import Daemon, Lane
-from .insertedrows import InsertedRows
+from .glance import anything
+from .insertedrows import BEGINNINGS, InsertedRows
 from .intake import candidate, listener_of
 from .newruns import NewRuns
 from .places import Places
@@ -36,10 +37,14 @@ class RunsProvider(Daemon):
         self._places[lane.name].close()
 
     def step(self, lane: Lane) -> int:
-        """Take the rows that were inserted, then what is new at the source."""
+        """Take the rows that were inserted, then, once an interval, what is new at the source."""
+        new = anything(self.db, *(f"runs WHERE status = '{s}' AND listener IS NULL" for s in BEGINNINGS))
+        if not new and not lane.due:
+            return 0
         with lane.guard([]) as work:
             source = self._source(lane.name)
-            return self._rows[lane.name].step(lane, source, work) + self._new[lane.name].step(lane, source, work)
+            moved = 0 if not new else self._rows[lane.name].step(lane, source, work)
+            return moved + (self._new[lane.name].step(lane, source, work) if lane.due else 0)
 
     def plan(self, lane: Lane) -> Iterator[str]:
         """Say which runs would be taken, by which listener."""
@@ -58,7 +63,7 @@ class RunsProvider(Daemon):
 
     def _source(self, name: str) -> Source:
         section = self.config.sources[name]
-        kind = find("ondeck.sources", section.type)
+        kind = kept("ondeck.sources", section.type)
         assert issubclass(kind, Source)
         assert section.storage is not None
         return kind(name, section.options, self._places[name].storage(section.storage))

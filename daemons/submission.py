@@ -6,7 +6,7 @@ submission, then the batch id. Whatever is cut off in between is taken up by `fo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -20,15 +20,16 @@ from ..db.engine import Database
 from ..db.insert import insert_new
 from ..db.models import Attempt, Job, Run
 from ..db.states import JobStatus
-from ..db.steps import Claim, advance, advance_one, claim, due, release
+from ..db.steps import Claim, advance, claim, due, release
 from ..db.tables import Site
-from ..rules.gates import free_slots, job_gates, pause
+from ..rules.breaker import begin_trial, room
+from ..rules.gates import free_slots, gates_of_jobs, pause
 from ..sites.attempts import Place, Preparation, Prepared, make_token, prepare, revoke, token_prefix
 from ..sites.batch import BatchSystem, JobSpec, Rejected, Submission, Submitted, Unknown
 from ..sites.render import render_own
 from ..sites.transport import Transport
 from ..sites.work import Work
-from .attemptrows import job_directory, set_columns
+from .attemptrows import job_directory, set_columns, set_many
 from .base import Lane
 
 _BATCH = 100
@@ -48,9 +49,7 @@ class Fresh:
 class Submitter:
     """Submits new jobs of one site."""
 
-    def __init__(
-        self, config: Config, db: Database, site: str, system: BatchSystem, lease: timedelta
-    ) -> None:
+    def __init__(self, config: Config, db: Database, site: str, system: BatchSystem, lease: timedelta) -> None:
         self.config, self.db, self.site, self.system, self.lease = config, db, site, system, lease
         self.prefix = token_prefix(config.name, str(config.state_dir))
 
@@ -90,6 +89,7 @@ class Submitter:
         free = free_slots(session, self.config, self.site)
         limit = _BATCH if free is None else min(free, _BATCH)
         pairs = self.candidates(session, limit) if pause(session, self.site) is None else []
+        pairs = pairs[: room(session, self.site)] if pairs else []
         if not pairs:
             return [], 0
         runs = {
@@ -104,47 +104,41 @@ class Submitter:
         }
         listed = ", ".join(str(job) for job, run in pairs if run in runs) or "NULL"
         claims = claim(session, Job, JobStatus.NEW, limit, lease=self.lease, where=f"id IN ({listed})")
-        fresh, blocked = [], 0
-        for one in claims:
-            job = session.get_one(Job, one.id, populate_existing=True)
-            closed = job_gates(session, self.config, job, runs[job.run_id])
-            if closed is not None:
-                since = closed.since or database_time(session)
-                blocked += len(
-                    advance(
-                        session,
-                        [one],
-                        JobStatus.BLOCKED,
-                        closed.words(),
-                        blocked_by=closed.gate,
-                        blocked_since=since,
-                    )
-                )
-                continue
-            attempt = self._attempt(session, job, runs[job.run_id])
-            words = f"attempt {attempt.number}, token {attempt.token}"
-            fresh.append(
-                Fresh(
-                    advance_one(session, one, JobStatus.SUBMITTING, words, keep=True),
-                    job,
-                    runs[job.run_id],
-                    attempt,
-                )
-            )
-        return fresh, blocked
+        query = select(Job).where(Job.id.in_([c.id for c in claims])).execution_options(populate_existing=True)
+        jobs = {job.id: job for job in session.scalars(query)}
+        answers = gates_of_jobs(session, self.config, [(job, runs[job.run_id]) for job in jobs.values()])
+        held = [c for c in claims if answers[c.id] is not None]
+        for one in held:
+            closed = answers[one.id]
+            assert closed is not None
+            since = closed.since or database_time(session)
+            advance(session, [one], JobStatus.BLOCKED, closed.words(), blocked_by=closed.gate, blocked_since=since)
+        free_claims = [c for c in claims if answers[c.id] is None]
+        if free_claims:
+            begin_trial(session, self.config, self.site)
+        attempts = self._attempts(session, [jobs[c.id] for c in free_claims], runs)
+        words = {job: f"attempt {one.number}, token {one.token}" for job, one in attempts.items()}
+        moved = {c.id: c for c in advance(session, free_claims, JobStatus.SUBMITTING, words, keep=True)}
+        return [Fresh(moved[c.id], jobs[c.id], runs[jobs[c.id].run_id], attempts[c.id]) for c in free_claims], len(held)
 
-    def _attempt(self, session: Session, job: Job, run: Run) -> Attempt:
-        last = session.scalar(select(func.max(Attempt.number)).where(Attempt.job_id == job.id)) or 0
-        attempt = Attempt(
-            job_id=job.id,
-            number=last + 1,
-            token=make_token(self.prefix),
-            site=self.site,
-            directory=f"{job_directory(self.config, job, run)}/{last + 1}",
-        )
-        session.add(attempt)
+    def _attempts(self, session: Session, jobs: Sequence[Job], runs: Mapping[int, Run]) -> dict[int, Attempt]:
+        """Job's id → its next attempt, written."""
+        ids = [job.id for job in jobs]
+        query = select(Attempt.job_id, func.max(Attempt.number)).where(Attempt.job_id.in_(ids))
+        last = {job_id: number for job_id, number in session.execute(query.group_by(Attempt.job_id))}  # noqa: C416
+        attempts = {}
+        for job in jobs:
+            number = last.get(job.id, 0) + 1
+            attempts[job.id] = Attempt(
+                job_id=job.id,
+                number=number,
+                token=make_token(self.prefix),
+                site=self.site,
+                directory=f"{job_directory(self.config, job, runs[job.run_id])}/{number}",
+            )
+        session.add_all(attempts.values())
         session.flush()
-        return attempt
+        return attempts
 
     # ---- outside ----
 
@@ -202,16 +196,12 @@ class Submitter:
     ) -> None:
         """The directory was there, or could not be made: nothing is submitted."""
         if outcome.outcome == "token" and outcome.token is not None:
-            lane.log.warning(
-                "attempt's directory was there", extra={"run": one.run.name, "token": outcome.token}
-            )
+            lane.log.warning("attempt's directory was there", extra={"run": one.run.name, "token": outcome.token})
             with self.db.write() as session:
                 if release(session, [one.claim]):
                     set_columns(session, one.attempt.id, token=outcome.token)
         elif outcome.outcome == "no token":
-            lane.log.warning(
-                "directory without token", extra={"run": one.run.name, "directory": outcome.directory}
-            )
+            lane.log.warning("directory without token", extra={"run": one.run.name, "directory": outcome.directory})
             revoke(transport, [outcome.directory], actor(), place=place, work=work)
             self._give_back([one])
         else:
@@ -227,21 +217,26 @@ class Submitter:
         with self.db.write() as session:
             now = database_time(session)
             pairs = sorted(zip(fresh, answers, strict=True), key=lambda p: p[0].claim.id)  # as verbs lock them
+            taken = {f.claim.id: a.batch_id for f, a in pairs if isinstance(a, Submitted)}
+            words = {job: f"submitted as {batch_id}" for job, batch_id in taken.items()}
+            mine = [f.claim for f, _ in pairs if f.claim.id in taken]
+            moved = {c.id for c in advance(session, mine, JobStatus.PENDING, words)}
+            set_many(
+                session,
+                {
+                    f.attempt.id: {"batch_id": taken[f.claim.id], "submitted_at": now}
+                    for f, _ in pairs
+                    if f.claim.id in moved
+                },
+            )
             for one, answer in pairs:
                 extra = {"run": one.run.name, "module": one.job.module, "token": one.attempt.token}
                 if isinstance(answer, Submitted):
-                    words = f"submitted as {answer.batch_id}"
-                    if advance(session, [one.claim], JobStatus.PENDING, words):
-                        set_columns(session, one.attempt.id, batch_id=answer.batch_id, submitted_at=now)
                     lane.log.info("submitted", extra={**extra, "batch_id": answer.batch_id})
                 elif isinstance(answer, Rejected):
                     if advance(session, [one.claim], JobStatus.WAITING, f"refused: {answer.words}"):
-                        set_columns(
-                            session, one.attempt.id, ended_at=now, verdict="refused", words=answer.words
-                        )
+                        set_columns(session, one.attempt.id, ended_at=now, verdict="refused", words=answer.words)
                     lane.log.warning("submission refused", extra={**extra, "why": answer.words})
                 else:
                     release(session, [one.claim])
-                    lane.log.warning(
-                        "submission unknown: it will be asked for", extra={**extra, "why": answer.words}
-                    )
+                    lane.log.warning("submission unknown: it will be asked for", extra={**extra, "why": answer.words})

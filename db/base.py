@@ -112,7 +112,9 @@ class Worked:
         table: str = cls.__tablename__  # type: ignore[attr-defined]
         extra: tuple[Any, ...] = getattr(cls, "constraints", ())
         numbers: dict[str, Any] = {"sqlite_autoincrement": True}  # none is given twice: histories hang on them
-        return (one_of("status_known", "status", STATUSES[table]), *extra, numbers)
+        held = text("lease_until IS NOT NULL")  # few rows are: who looks for those of the dead reads no others
+        leased = Index(f"{table}_leased", "leased_by", postgresql_where=held, sqlite_where=held)
+        return (one_of("status_known", "status", STATUSES[table]), *extra, leased, numbers)
 
 
 class Created:

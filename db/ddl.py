@@ -16,6 +16,9 @@ from .base import Base
 
 __all__ = ["models", "statements", "tables"]
 
+STATISTICS = ["CREATE STATISTICS copies_where (mcv) ON storage, status, wanted FROM copies"]
+"""PostgreSQL: what goes together. Else the planner expects many copies in an archive to be still missing there."""
+
 
 def statements(dialect: str) -> list[str]:
     """Tables, indexes and triggers for `dialect` (`sqlite` or `postgresql`), in order."""
@@ -25,6 +28,8 @@ def statements(dialect: str) -> list[str]:
         elements: list[ExecutableDDLElement] = [CreateTable(table)]
         elements += [CreateIndex(i) for i in sorted(table.indexes, key=lambda i: str(i.name))]
         out += [str(e.compile(dialect=compiler)) for e in elements]
+    if dialect == "postgresql":
+        out += STATISTICS
     tidy = ["\n".join(line.rstrip() for line in s.strip().expandtabs(4).splitlines()) for s in out]
     return tidy + triggers.statements(dialect)
 

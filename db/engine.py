@@ -18,8 +18,9 @@ from typing import Any, Protocol
 import psycopg2
 import psycopg2.extensions
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, InvalidatePoolError
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from .errors import NetworkFileSystem, UnsupportedDatabase
 from .triggers import CHANNEL
@@ -28,6 +29,7 @@ _NETWORK = ("nfs", "afs", "cifs", "smb", "sshfs", "ceph", "glusterfs", "lustre",
 MOUNTS = Path("/proc/self/mounts")
 _BUSY_SECONDS = 30.0
 _GLANCE_SECONDS = 0.1
+_RESTED_SECONDS = 0.2
 
 
 class Waiter(Protocol):
@@ -63,7 +65,9 @@ class Database:
             event.listen(self.engine, "connect", _sqlite_connection)
             event.listen(self.engine, "begin", _sqlite_begin)
         elif driver == "psycopg2":
-            self.engine = create_engine(self.url, pool_pre_ping=True, connect_args=_libpq(self.url))
+            self.engine = create_engine(self.url, connect_args=_libpq(self.url))
+            event.listen(self.engine, "checkin", _given_back)
+            event.listen(self.engine, "checkout", _taken_again)
         else:
             raise UnsupportedDatabase(url=self.masked)
         self._writing: Engine = self.engine.execution_options(ondeck_writes=True)
@@ -134,6 +138,25 @@ def _libpq(url: URL) -> dict[str, Any]:
     return {**{key: value for key, value in ours.items() if key not in url.query}, "options": options}
 
 
+def _given_back(_connection: Any, record: ConnectionPoolEntry) -> None:
+    record.info["ondeck_back"] = time.monotonic()
+
+
+def _taken_again(connection: Any, record: ConnectionPoolEntry, _proxy: Any) -> None:
+    """A connection that has rested may be dead by now: then all are made anew. One that was just used is not asked,
+    unless the server has said something since, which may be its good-bye."""
+    rested = time.monotonic() - record.info.get("ondeck_back", time.monotonic()) >= _RESTED_SECONDS
+    try:
+        said = select.poll()
+        said.register(connection.fileno(), select.POLLIN)
+        if rested or said.poll(0):
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            connection.rollback()
+    except psycopg2.Error as error:
+        raise InvalidatePoolError from error
+
+
 def _sqlite_connection(connection: sqlite3.Connection, _record: Any) -> None:
     connection.isolation_level = None  # we say BEGIN ourselves
     for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
@@ -148,18 +171,17 @@ def _sqlite_begin(connection: Connection) -> None:
 class _DataVersion:
     """SQLite: `PRAGMA data_version` differs when another connection has committed.
 
-    Heartbeats and probes are commits too: only one with a step in it ends the wait.
+    Heartbeats and probes are commits too: only one with a step in it, or with a `wake`, ends the wait.
     """
 
     def __init__(self, path: str) -> None:
-        self._connection = sqlite3.connect(
-            path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
-        )
+        self._connection = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False)
         self._seen = self._version()
         self._step = self._last_step()
 
-    def _last_step(self) -> int:
-        return int(self._connection.execute("SELECT coalesce(max(id), 0) FROM transitions").fetchone()[0])
+    def _last_step(self) -> tuple[int, int]:
+        step = self._connection.execute("SELECT coalesce(max(id), 0) FROM transitions").fetchone()[0]
+        return int(step), int(self._connection.execute("PRAGMA user_version").fetchone()[0])
 
     def _version(self) -> int:
         return int(self._connection.execute("PRAGMA data_version").fetchone()[0])

@@ -13,9 +13,7 @@ from .actor import actor
 from .base import Base
 
 
-def insert_new(
-    session: Session, model: type[Base], rows: Sequence[dict[str, Any]], unique: Sequence[str]
-) -> list[Any]:
+def insert_new(session: Session, model: type[Base], rows: Sequence[dict[str, Any]], unique: Sequence[str]) -> list[Any]:
     """Insert those of `rows` whose `unique` columns are not there yet; returns the primary keys of the new ones.
 
     Two instances may do it at once: each row is inserted by one of them. Keys of `rows` are the model's attributes.

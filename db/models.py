@@ -166,6 +166,9 @@ class Manifest(Base):
     content: Mapped[bytes]
 
 
+_RAW_THERE = text("status = 'verified' AND wanted AND form = 'plain' AND job_id IS NULL")
+
+
 class Copy(Worked, Created, Base):
     """A run's (or a job's outputs') data in one storage. `path` is relative to the storage's root."""
 
@@ -209,6 +212,13 @@ class Copy(Worked, Created, Base):
             "verified_at",
             postgresql_where=text("status = 'verified'"),
             sqlite_where=text("status = 'verified'"),
+        ),
+        Index(
+            "copies_raw_there",  # those that may be removed, the oldest runs first
+            "storage",
+            "run_id",
+            postgresql_where=_RAW_THERE,
+            sqlite_where=_RAW_THERE,
         ),
         Index(
             "copies_moving",

@@ -107,24 +107,14 @@ _TABLES: dict[str, list[Step]] = {
         *_steps([_R.TRANSFERRING], [_R.ACQUIRED], "Transfer", "the try failed or was broken off"),
         *_steps([_R.ONDECK], [_R.PROCESSING], "JobOrganizer", "its jobs exist"),
         *_steps([_R.ONDECK], [_R.PROCESSED], "JobOrganizer", "no module wants it"),
-        *_steps(
-            [_R.PROCESSING], [_R.PROCESSED], "Process", "every job has come to its end or waits for a person"
-        ),
-        *_steps(
-            [_R.PROCESSING], [_R.FAILED], "Process", "nothing can move and a job is failed or unsatisfied"
-        ),
+        *_steps([_R.PROCESSING], [_R.PROCESSED], "Process", "every job has come to its end or waits for a person"),
+        *_steps([_R.PROCESSING], [_R.FAILED], "Process", "nothing can move and a job is failed or unsatisfied"),
         *_steps([_R.PROCESSED], [_R.ARCHIVED], "DiskMonitor", "every copy wanted in the archive is verified"),
-        *_steps(
-            [_R.PROCESSED, _R.ARCHIVED, _R.FAILED], [_R.PROCESSING], "verb", "a job is added or reopened"
-        ),
-        *_steps(
-            [_R.ACQUIRED], [_R.FAILED], "RunsProvider Transfer", "it can't be taken, or tries are used up"
-        ),
+        *_steps([_R.PROCESSED, _R.ARCHIVED, _R.FAILED], [_R.PROCESSING], "verb", "a job is added or reopened"),
+        *_steps([_R.ACQUIRED], [_R.FAILED], "RunsProvider Transfer", "it can't be taken, or tries are used up"),
         *_steps([_R.TRANSFERRING], [_R.FAILED], "Transfer", "tries are used up"),
         *_steps([_R.ONDECK], [_R.FAILED], "JobOrganizer", "tries are used up"),
-        *_steps(
-            [_R.FAILED, _R.CANCELLED], [_R.ACQUIRED, _R.ONDECK, _R.PROCESSING], "verb", "the run is reset"
-        ),
+        *_steps([_R.FAILED, _R.CANCELLED], [_R.ACQUIRED, _R.ONDECK, _R.PROCESSING], "verb", "the run is reset"),
         *_steps(
             [_R.ACQUIRED, _R.TRANSFERRING, _R.ONDECK, _R.PROCESSED, _R.FAILED],
             [_R.CANCELLED],
@@ -152,21 +142,16 @@ _TABLES: dict[str, list[Step]] = {
         *_steps([_J.DONE, _J.FAILED, _J.CANCELLED], [_J.NEW, _J.BLOCKED], "verb", "reset, retry"),
         *_steps([_J.DONE, _J.FAILED, _J.CANCELLED], [_J.WAITING], "verb", "hold"),
         *_steps([_J.FAILED], [_J.CANCELLED], "verb", "cancel"),
-        *_steps(
-            [_J.WAITING], [_J.DONE, _J.FAILED, _J.NEW, _J.CANCELLED], "Process", "its end was seen after all"
-        ),
+        *_steps([_J.WAITING], [_J.DONE, _J.FAILED, _J.NEW, _J.CANCELLED], "Process", "its end was seen after all"),
     ],
     "copies": [
         *_steps([_C.ABSENT], [_C.WRITING], "Transfer DiskMonitor", "it is being written"),
-        *_steps(
-            [_C.WRITING], [_C.VERIFIED], "Transfer DiskMonitor", "flushed, read back, equal to the manifest"
-        ),
+        *_steps([_C.WRITING], [_C.VERIFIED], "Transfer DiskMonitor", "flushed, read back, equal to the manifest"),
         *_steps([_C.WRITING], [_C.ABSENT], "Transfer DiskMonitor", "the write failed"),
-        *_steps(
-            [_C.VERIFIED], [_C.SUSPECT], "DiskMonitor Transfer", "it was read and differed, or was not seen"
-        ),
+        *_steps([_C.VERIFIED], [_C.SUSPECT], "DiskMonitor Transfer", "it was read and differed, or was not seen"),
         *_steps([_C.SUSPECT], [_C.VERIFIED], "DiskMonitor", "read back, equal after all"),
         *_steps([_C.SUSPECT], [_C.WRITING], "DiskMonitor", "it is being healed from a verified copy"),
+        *_steps([_C.SUSPECT], [_C.ABSENT], "verb", "fsck saw that it is gone as a whole, and that others have it"),
         *_steps([_C.VERIFIED], [_C.DELETING], "DiskMonitor", "the proof for its removal stands"),
         *_steps([_C.DELETING], [_C.ABSENT], "DiskMonitor", "its files are gone"),
         *_steps([_C.DELETING], [_C.SUSPECT], "DiskMonitor", "something was left over, or the proof fell"),
@@ -177,9 +162,7 @@ _TABLES: dict[str, list[Step]] = {
         *_steps([_B.WRITTEN], [_B.VERIFIED], "DiskMonitor", "read back, every member equal to its manifest"),
         *_steps([_B.WRITING, _B.WRITTEN], [_B.OPEN], "DiskMonitor", "the step failed"),
     ],
-    "inbox": _steps(
-        [InboxStatus.NEW], [InboxStatus.DONE, InboxStatus.IGNORED], "RunsProvider", "it was looked at"
-    ),
+    "inbox": _steps([InboxStatus.NEW], [InboxStatus.DONE, InboxStatus.IGNORED], "RunsProvider", "it was looked at"),
     "outbox": [
         *_steps([_O.QUEUED], [_O.SENDING], "Messenger", "it is the oldest of its stream"),
         *_steps([_O.SENDING], [_O.SENT], "Messenger", "the sink has taken it"),

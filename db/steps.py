@@ -7,7 +7,7 @@ its holder writes is conditioned on that epoch, so that a holder who fell asleep
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from .actor import actor
 from .base import Base, Worked
 from .clock import NOW, later_sql, now_sql
+from .eachrow import EachRow
 from .errors import LeaseLost
 
 REASON_LENGTH = 2000
@@ -89,7 +90,8 @@ def claim(
         text(f"{sql} RETURNING {name}.id, {name}.epoch, {name}.priority"),
         {"limit": limit, "lease": lease.total_seconds(), "actor": actor(), **parameters},
     )
-    return [Claim(name, r.id, status, r.epoch) for r in sorted(rows, key=lambda r: (-r.priority, r.id))]
+    found = sorted((-priority, row, epoch) for row, epoch, priority in rows.all())
+    return [Claim(name, row, status, epoch) for _, row, epoch in found]
 
 
 def look(session: Session, model: type[Worked], ids: Iterable[int], *, lock: bool = True) -> list[Claim]:
@@ -97,9 +99,7 @@ def look(session: Session, model: type[Worked], ids: Iterable[int], *, lock: boo
     table, dialect = _table(model), session.get_bind().dialect.name
     suffix = " FOR UPDATE" if lock and dialect == "postgresql" else ""
     rows = session.execute(
-        text(
-            f"SELECT id, status, epoch FROM {table.name} WHERE id IN ({_listed(dialect)}) ORDER BY id{suffix}"
-        ),
+        text(f"SELECT id, status, epoch FROM {table.name} WHERE id IN ({_listed(dialect)}) ORDER BY id{suffix}"),
         {"ids": _bound(dialect, sorted(set(ids)))},
     )
     return [Claim(table.name, r.id, r.status, r.epoch) for r in rows]
@@ -109,11 +109,12 @@ def advance(
     session: Session,
     claims: Sequence[Claim],
     to: str,
-    reason: str | None,
+    reason: str | Mapping[int, str] | None,
     *,
     keep: bool = False,
     fence: bool = False,
     delay: timedelta | None = None,
+    each: Mapping[int, Mapping[str, Any]] | None = None,
     **columns: Any,
 ) -> list[Claim]:
     """Move the claimed rows to status `to`, and return those that moved, as claims in their new status.
@@ -121,13 +122,31 @@ def advance(
     A compare-and-set on id, status and epoch: who has been overtaken is not among those returned. `to` may be the
     status they have: then the history alone grows. `keep` keeps the lease for further work, else it ends;
     `fence` raises the epoch, so that a holder elsewhere is shut out (verbs); `delay` sets `not_before` that long
-    from now; `columns` are further columns to set (`clock.NOW` sets the database's time). Raises the database's
-    error when the step is illegal.
+    from now; `columns` are further columns to set (`clock.NOW` sets the database's time); `each` sets columns that
+    differ from row to row, by the id of the row (all of one table then; a row that lacks a column keeps what it
+    has). `reason` may differ from row to row, too: words by the id of the row. Raises the database's error when the
+    step is illegal.
     """
+    if isinstance(reason, Mapping):
+        each = {c.id: {**(each or {}).get(c.id, {}), "reason": clean(reason[c.id])} for c in claims}
+    if each and len({c.table for c in claims}) > 1:
+        raise ValueError("rows of several tables have no ids in common")
+    if each and (twice := columns.keys() & {name for row in each.values() for name in row}):
+        raise ValueError(f"set for all rows and for each: {', '.join(sorted(twice))}")
     moved: list[Claim] = []
     for (name, status), group in groupby(sorted(claims), key=lambda c: (c.table, c.status)):
         moved += _advance(
-            session, Base.metadata.tables[name], status, list(group), to, reason, keep, fence, delay, columns
+            session,
+            Base.metadata.tables[name],
+            status,
+            list(group),
+            to,
+            reason,
+            keep,
+            fence,
+            delay,
+            each or {},
+            columns,
         )
     return moved
 
@@ -197,11 +216,7 @@ def _table(model: type[Worked]) -> Table:
 
 
 def _listed(dialect: str) -> str:
-    return (
-        "SELECT unnest(CAST(:ids AS bigint[]))"
-        if dialect == "postgresql"
-        else "SELECT value FROM json_each(:ids)"
-    )
+    return "SELECT unnest(CAST(:ids AS bigint[]))" if dialect == "postgresql" else "SELECT value FROM json_each(:ids)"
 
 
 def _bound(dialect: str, ids: list[int]) -> Any:
@@ -214,19 +229,23 @@ def _advance(
     status: str,
     claims: list[Claim],
     to: str,
-    reason: str | None,
+    reason: str | Mapping[int, str] | None,
     keep: bool,
     fence: bool,
     delay: timedelta | None,
+    each: Mapping[int, Mapping[str, Any]],
     columns: dict[str, Any],
 ) -> list[Claim]:
     dialect = session.get_bind().dialect.name
-    changes = ["status = :to", "steps = steps + 1", "actor = :actor", "reason = :reason"]
+    changes = ["status = :to", "steps = steps + 1", "actor = :actor"]
     if not keep:
         changes += ["lease_until = NULL", "leased_by = NULL"]
     if fence:
         changes.append(f"epoch = {table.name}.epoch + 1")
-    values: dict[str, Any] = {"to": to, "actor": actor(), "reason": None if reason is None else clean(reason)}
+    values: dict[str, Any] = {"to": to, "actor": actor()}
+    if not isinstance(reason, Mapping):
+        changes.append("reason = :reason")
+        values["reason"] = None if reason is None else clean(reason)
     if delay is not None:
         changes.append(f"not_before = {later_sql(dialect, 'delay')}")
         values["delay"] = delay.total_seconds()
@@ -239,8 +258,10 @@ def _advance(
         changes.append(f'"{column.name}" = :set_{name}')
         values[f"set_{name}"] = value
         typed.append(bindparam(f"set_{name}", type_=column.type))
-    moved = _change(session, claims, ", ".join(changes), values, f" AND status = '{status}'", typed)
-    return [c._replace(status=to) for c in moved]
+    rows = EachRow(table, list({c.id: c for c in claims}), each, session.get_bind().dialect) if each else None
+    changes += rows.changes() if rows else []
+    moved = _change(session, claims, ", ".join(changes), values, f" AND {table.name}.status = '{status}'", typed, rows)
+    return [Claim(table.name, c.id, to, c.epoch) for c in moved]
 
 
 def _change(
@@ -250,24 +271,26 @@ def _change(
     values: dict[str, Any],
     condition: str = "",
     typed: Sequence[Any] = (),
+    each: EachRow | None = None,
 ) -> list[Claim]:
     """One UPDATE a table of the rows in `claims` whose epoch still is the claim's; returns those it met."""
     dialect, met = session.get_bind().dialect.name, []
     for name, group in groupby(sorted(claims), key=lambda c: c.table):
         held = {c.id: c for c in group}
         if dialect == "postgresql":
-            pairs = "unnest(CAST(:ids AS bigint[]), CAST(:epochs AS bigint[])) AS v(id, epoch)"
+            more, names, bound = each.arrays() if each else ([], [], {})
+            arrays = ", ".join(["CAST(:ids AS bigint[])", "CAST(:epochs AS bigint[])", *more])
+            pairs = f"unnest({arrays}) AS v({', '.join(['id', 'epoch', *names])})"
             match = f"{name}.id = v.id AND {name}.epoch = v.epoch"
-            bound: dict[str, Any] = {"ids": list(held), "epochs": [c.epoch for c in held.values()]}
+            bound |= {"ids": list(held), "epochs": [c.epoch for c in held.values()]}
         else:
             pairs = "json_each(:rows) AS v"
-            match = (
-                f"{name}.id = json_extract(v.value, '$[0]') AND {name}.epoch = json_extract(v.value, '$[1]')"
-            )
-            bound = {"rows": json.dumps([[c.id, c.epoch] for c in held.values()])}
+            match = f"{name}.id = json_extract(v.value, '$[0]') AND {name}.epoch = json_extract(v.value, '$[1]')"
+            rows = [[c.id, c.epoch, *(each.items(at) if each else ())] for at, c in enumerate(held.values())]
+            bound = {"rows": json.dumps(rows, ensure_ascii=False)}
         sql = text(
             f"UPDATE {name} SET {changes} FROM {pairs} WHERE {match}{condition} RETURNING {name}.id, {name}.epoch"
         )
-        rows = session.execute(sql.bindparams(*typed), {**bound, **values})
-        met += [held[r.id]._replace(epoch=r.epoch) for r in rows]
+        found = session.execute(sql.bindparams(*typed), {**bound, **values})
+        met += [Claim(name, row, held[row].status, epoch) for row, epoch in found.all()]
     return met

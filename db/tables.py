@@ -27,7 +27,11 @@ class Source(Base):
 
 
 class Site(Base):
-    """State of a site: its breaker, a person's pause, when its batch system was last asked."""
+    """State of a site: its breaker, a person's pause, when its batch system was last asked.
+
+    `breaker_rows` are the rows which had trouble there since it last went well; `breaker_trial_at` is when the next
+    row may try an open breaker.
+    """
 
     __tablename__ = "sites"
     name: Mapped[str] = mapped_column(primary_key=True)
@@ -39,6 +43,7 @@ class Site(Base):
     breaker_opened_at: Mapped[datetime | None]
     breaker_reason: Mapped[str | None]
     breaker_trial_at: Mapped[datetime | None]
+    breaker_rows: Mapped[list[Any]] = mapped_column(server_default="[]")
     polled_at: Mapped[datetime | None]
     poll_seconds: Mapped[float | None]
 

@@ -1,10 +1,11 @@
 """The triggers that hold the legal steps and write the history, as SQL made from `states.LEGAL_STEPS`.
 
 For each table with a status: one trigger refuses an illegal step, also one typed by hand in psql or sqlite3, and one
-writes the transition, also of a birth and of a verb that moves no status (then `steps` rose). A step whose
-`steps` did not rise was typed by hand, and its transition says so. On PostgreSQL the history is written a statement
-at a time from transition tables, and listeners are notified. Besides: transitions can't be changed or deleted, a row
-keeps the id on which its history hangs, and a witness that an open receipt pins can't be made unwanted.
+(on SQLite the same one: each costs time for every row) writes the transition, also of a birth and of a verb that
+moves no status (then `steps` rose). A step whose `steps` did not rise was typed by hand, and its transition says so.
+On PostgreSQL the history is written a statement at a time from transition tables, and listeners are notified.
+Besides: transitions can't be changed or deleted, a row keeps the id on which its history hangs, and a witness that
+an open receipt pins can't be made unwanted.
 """
 
 from __future__ import annotations
@@ -44,13 +45,9 @@ def _sqlite(legal: dict[str, tuple[Step, ...]]) -> list[str]:
     out = []
     for table, steps in legal.items():
         cases = "\n".join(
-            f"    WHEN OLD.status = '{source}' AND NEW.status NOT IN ({_quoted([source, *to])})"
-            f" THEN RAISE(ABORT, '{_refused(table, source, to)}')"
+            f"    WHEN '{source}' THEN CASE WHEN NEW.status NOT IN ({_quoted([source, *to])})"
+            f" THEN RAISE(ABORT, '{_refused(table, source, to)}') END"
             for source, to in _next(table, steps).items()
-        )
-        out.append(
-            f"CREATE TRIGGER {table}_legal BEFORE UPDATE OF status ON {table} WHEN OLD.status <> NEW.status\n"
-            f"BEGIN\n  SELECT CASE\n{cases}\n  END;\nEND"
         )
         columns = 'INSERT INTO transitions (table_name, row_id, source, "to", at, actor, reason)'
         at = "strftime('%Y-%m-%d %H:%M:%f', 'now') || '000'"
@@ -60,9 +57,10 @@ def _sqlite(legal: dict[str, tuple[Step, ...]]) -> list[str]:
             f" coalesce(NEW.actor, {_BY_HAND}), NEW.reason);\nEND"
         )
         out.append(
-            f"CREATE TRIGGER {table}_history AFTER UPDATE ON {table}"
+            f"CREATE TRIGGER {table}_step AFTER UPDATE OF status, steps ON {table}"
             " WHEN OLD.status <> NEW.status OR NEW.steps > OLD.steps\n"
-            f"BEGIN\n  {columns}\n  VALUES ('{table}', NEW.id, OLD.status, NEW.status, {at},\n"
+            f"BEGIN\n  SELECT CASE OLD.status\n{cases}\n  END;\n"
+            f"  {columns}\n  VALUES ('{table}', NEW.id, OLD.status, NEW.status, {at},\n"
             f"    CASE WHEN NEW.steps > OLD.steps THEN coalesce(NEW.actor, {_BY_HAND}) ELSE {_BY_HAND} END,\n"
             "    CASE WHEN NEW.steps > OLD.steps THEN NEW.reason END);\nEND"
         )
@@ -123,9 +121,7 @@ def _postgresql(legal: dict[str, tuple[Step, ...]]) -> list[str]:
     for table, steps in legal.items():
         following = _next(table, steps)
         legal_pairs = " OR ".join(
-            f"OLD.status = '{source}' AND NEW.status IN ({_quoted(to)})"
-            for source, to in following.items()
-            if to
+            f"OLD.status = '{source}' AND NEW.status IN ({_quoted(to)})" for source, to in following.items() if to
         )
         hint = "; ".join(f"{source} -> {', '.join(to) or 'nothing'}" for source, to in following.items())
         out.append(

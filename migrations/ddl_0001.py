@@ -26,6 +26,7 @@ SQLITE = [
     created_at TEXT DEFAULT (strftime('%Y-%m-%d %H:%M:%f', 'now') || '000') NOT NULL,
     CONSTRAINT bundles_status_known CHECK (status IN ('open', 'writing', 'written', 'verified'))
 )""",
+    """CREATE INDEX bundles_leased ON bundles (leased_by) WHERE lease_until IS NOT NULL""",
     """CREATE INDEX bundles_unfinished ON bundles (storage, status, id) WHERE status <> 'verified'""",
     """CREATE TABLE conditions (
     id INTEGER NOT NULL,
@@ -79,6 +80,7 @@ SQLITE = [
     CONSTRAINT inbox_topic_sha256_key UNIQUE (topic, sha256),
     CONSTRAINT inbox_status_known CHECK (status IN ('new', 'done', 'ignored'))
 )""",
+    """CREATE INDEX inbox_leased ON inbox (leased_by) WHERE lease_until IS NOT NULL""",
     """CREATE INDEX inbox_new ON inbox (priority DESC, id) WHERE status = 'new'""",
     """CREATE TABLE manifests (
     digest TEXT NOT NULL,
@@ -113,6 +115,7 @@ SQLITE = [
     CONSTRAINT outbox_status_known CHECK (status IN ('queued', 'sending', 'sent', 'failed')),
     CONSTRAINT outbox_key_key UNIQUE ("key")
 )""",
+    """CREATE INDEX outbox_leased ON outbox (leased_by) WHERE lease_until IS NOT NULL""",
     """CREATE INDEX outbox_queued ON outbox (sink, priority DESC, id) WHERE status = 'queued'""",
     """CREATE INDEX outbox_sending ON outbox (sink, priority DESC, id) WHERE status = 'sending'""",
     """CREATE INDEX outbox_waiting ON outbox (sink, stream, id) WHERE status IN ('queued', 'sending')""",
@@ -188,6 +191,7 @@ SQLITE = [
 )""",
     """CREATE INDEX runs_acquired ON runs (priority DESC, id) WHERE status = 'acquired'""",
     """CREATE INDEX runs_failed ON runs (id) WHERE status = 'failed'""",
+    """CREATE INDEX runs_leased ON runs (leased_by) WHERE lease_until IS NOT NULL""",
     """CREATE INDEX runs_number ON runs (number)""",
     """CREATE INDEX runs_ondeck ON runs (priority DESC, id) WHERE status = 'ondeck'""",
     """CREATE INDEX runs_processing ON runs (priority DESC, id) WHERE status = 'processing'""",
@@ -203,6 +207,7 @@ SQLITE = [
     breaker_opened_at TEXT,
     breaker_reason TEXT,
     breaker_trial_at TEXT,
+    breaker_rows JSON DEFAULT '[]' NOT NULL,
     polled_at TEXT,
     poll_seconds DOUBLE,
     CONSTRAINT sites_pkey PRIMARY KEY (name)
@@ -279,6 +284,7 @@ SQLITE = [
     CONSTRAINT jobs_prerequisite_id_fkey FOREIGN KEY(prerequisite_id) REFERENCES jobs (id)
 )""",
     """CREATE INDEX jobs_blocked ON jobs (site, priority DESC, id) WHERE status = 'blocked'""",
+    """CREATE INDEX jobs_leased ON jobs (leased_by) WHERE lease_until IS NOT NULL""",
     """CREATE INDEX jobs_new ON jobs (site, priority DESC, id) WHERE status = 'new'""",
     """CREATE INDEX jobs_pending ON jobs (site, priority DESC, id) WHERE status = 'pending'""",
     """CREATE INDEX jobs_prerequisite ON jobs (prerequisite_id)""",
@@ -361,10 +367,12 @@ SQLITE = [
     CONSTRAINT copies_manifest_fkey FOREIGN KEY(manifest) REFERENCES manifests (digest)
 )""",
     """CREATE INDEX copies_bundle_id ON copies (bundle_id)""",
+    """CREATE INDEX copies_leased ON copies (leased_by) WHERE lease_until IS NOT NULL""",
     """CREATE INDEX copies_missing ON copies (storage, id) WHERE status = 'absent' AND wanted""",
     """CREATE INDEX copies_moving ON copies (storage, status, id) WHERE status IN ('writing', 'suspect', 'deleting')""",
     """CREATE UNIQUE INDEX copies_output_key ON copies (job_id, storage, form) WHERE job_id IS NOT NULL""",
     """CREATE UNIQUE INDEX copies_raw_key ON copies (run_id, storage, form) WHERE job_id IS NULL""",
+    """CREATE INDEX copies_raw_there ON copies (storage, run_id) WHERE status = 'verified' AND wanted AND form = 'plain' AND job_id IS NULL""",
     """CREATE INDEX copies_run_id ON copies (run_id)""",
     """CREATE INDEX copies_there ON copies (storage, verified_at) WHERE status = 'verified'""",
     """CREATE INDEX copies_unwanted ON copies (storage, id) WHERE NOT wanted AND status = 'verified'""",
@@ -394,26 +402,23 @@ SQLITE = [
     CONSTRAINT pins_copy_id_fkey FOREIGN KEY(copy_id) REFERENCES copies (id)
 )""",
     """CREATE INDEX pins_copy_id ON pins (copy_id)""",
-    """CREATE TRIGGER runs_legal BEFORE UPDATE OF status ON runs WHEN OLD.status <> NEW.status
-BEGIN
-  SELECT CASE
-    WHEN OLD.status = 'acquired' AND NEW.status NOT IN ('acquired', 'transferring', 'ondeck', 'failed', 'cancelled') THEN RAISE(ABORT, 'illegal step of runs: legal from acquired: transferring, ondeck, failed, cancelled')
-    WHEN OLD.status = 'transferring' AND NEW.status NOT IN ('transferring', 'ondeck', 'acquired', 'failed', 'cancelled') THEN RAISE(ABORT, 'illegal step of runs: legal from transferring: ondeck, acquired, failed, cancelled')
-    WHEN OLD.status = 'ondeck' AND NEW.status NOT IN ('ondeck', 'processing', 'processed', 'failed', 'cancelled') THEN RAISE(ABORT, 'illegal step of runs: legal from ondeck: processing, processed, failed, cancelled')
-    WHEN OLD.status = 'processing' AND NEW.status NOT IN ('processing', 'processed', 'failed', 'cancelled') THEN RAISE(ABORT, 'illegal step of runs: legal from processing: processed, failed, cancelled')
-    WHEN OLD.status = 'processed' AND NEW.status NOT IN ('processed', 'archived', 'processing', 'cancelled') THEN RAISE(ABORT, 'illegal step of runs: legal from processed: archived, processing, cancelled')
-    WHEN OLD.status = 'archived' AND NEW.status NOT IN ('archived', 'processing') THEN RAISE(ABORT, 'illegal step of runs: legal from archived: processing')
-    WHEN OLD.status = 'failed' AND NEW.status NOT IN ('failed', 'processing', 'acquired', 'ondeck', 'cancelled') THEN RAISE(ABORT, 'illegal step of runs: legal from failed: processing, acquired, ondeck, cancelled')
-    WHEN OLD.status = 'cancelled' AND NEW.status NOT IN ('cancelled', 'acquired', 'ondeck', 'processing') THEN RAISE(ABORT, 'illegal step of runs: legal from cancelled: acquired, ondeck, processing')
-  END;
-END""",
     """CREATE TRIGGER runs_birth AFTER INSERT ON runs
 BEGIN
   INSERT INTO transitions (table_name, row_id, source, "to", at, actor, reason)
   VALUES ('runs', NEW.id, NULL, NEW.status, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000', coalesce(NEW.actor, 'by hand'), NEW.reason);
 END""",
-    """CREATE TRIGGER runs_history AFTER UPDATE ON runs WHEN OLD.status <> NEW.status OR NEW.steps > OLD.steps
+    """CREATE TRIGGER runs_step AFTER UPDATE OF status, steps ON runs WHEN OLD.status <> NEW.status OR NEW.steps > OLD.steps
 BEGIN
+  SELECT CASE OLD.status
+    WHEN 'acquired' THEN CASE WHEN NEW.status NOT IN ('acquired', 'transferring', 'ondeck', 'failed', 'cancelled') THEN RAISE(ABORT, 'illegal step of runs: legal from acquired: transferring, ondeck, failed, cancelled') END
+    WHEN 'transferring' THEN CASE WHEN NEW.status NOT IN ('transferring', 'ondeck', 'acquired', 'failed', 'cancelled') THEN RAISE(ABORT, 'illegal step of runs: legal from transferring: ondeck, acquired, failed, cancelled') END
+    WHEN 'ondeck' THEN CASE WHEN NEW.status NOT IN ('ondeck', 'processing', 'processed', 'failed', 'cancelled') THEN RAISE(ABORT, 'illegal step of runs: legal from ondeck: processing, processed, failed, cancelled') END
+    WHEN 'processing' THEN CASE WHEN NEW.status NOT IN ('processing', 'processed', 'failed', 'cancelled') THEN RAISE(ABORT, 'illegal step of runs: legal from processing: processed, failed, cancelled') END
+    WHEN 'processed' THEN CASE WHEN NEW.status NOT IN ('processed', 'archived', 'processing', 'cancelled') THEN RAISE(ABORT, 'illegal step of runs: legal from processed: archived, processing, cancelled') END
+    WHEN 'archived' THEN CASE WHEN NEW.status NOT IN ('archived', 'processing') THEN RAISE(ABORT, 'illegal step of runs: legal from archived: processing') END
+    WHEN 'failed' THEN CASE WHEN NEW.status NOT IN ('failed', 'processing', 'acquired', 'ondeck', 'cancelled') THEN RAISE(ABORT, 'illegal step of runs: legal from failed: processing, acquired, ondeck, cancelled') END
+    WHEN 'cancelled' THEN CASE WHEN NEW.status NOT IN ('cancelled', 'acquired', 'ondeck', 'processing') THEN RAISE(ABORT, 'illegal step of runs: legal from cancelled: acquired, ondeck, processing') END
+  END;
   INSERT INTO transitions (table_name, row_id, source, "to", at, actor, reason)
   VALUES ('runs', NEW.id, OLD.status, NEW.status, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000',
     CASE WHEN NEW.steps > OLD.steps THEN coalesce(NEW.actor, 'by hand') ELSE 'by hand' END,
@@ -423,27 +428,24 @@ END""",
 BEGIN
   SELECT RAISE(ABORT, 'a row keeps its id: its history hangs on it');
 END""",
-    """CREATE TRIGGER jobs_legal BEFORE UPDATE OF status ON jobs WHEN OLD.status <> NEW.status
-BEGIN
-  SELECT CASE
-    WHEN OLD.status = 'waiting' AND NEW.status NOT IN ('waiting', 'blocked', 'new', 'cancelled', 'done', 'failed') THEN RAISE(ABORT, 'illegal step of jobs: legal from waiting: blocked, new, cancelled, done, failed')
-    WHEN OLD.status = 'blocked' AND NEW.status NOT IN ('blocked', 'new', 'cancelled', 'waiting') THEN RAISE(ABORT, 'illegal step of jobs: legal from blocked: new, cancelled, waiting')
-    WHEN OLD.status = 'new' AND NEW.status NOT IN ('new', 'blocked', 'submitting', 'waiting', 'cancelled') THEN RAISE(ABORT, 'illegal step of jobs: legal from new: blocked, submitting, waiting, cancelled')
-    WHEN OLD.status = 'submitting' AND NEW.status NOT IN ('submitting', 'pending', 'running', 'done', 'failed', 'cancelled', 'new', 'waiting') THEN RAISE(ABORT, 'illegal step of jobs: legal from submitting: pending, running, done, failed, cancelled, new, waiting')
-    WHEN OLD.status = 'pending' AND NEW.status NOT IN ('pending', 'running', 'done', 'failed', 'cancelled', 'new', 'waiting') THEN RAISE(ABORT, 'illegal step of jobs: legal from pending: running, done, failed, cancelled, new, waiting')
-    WHEN OLD.status = 'running' AND NEW.status NOT IN ('running', 'done', 'failed', 'cancelled', 'new', 'waiting') THEN RAISE(ABORT, 'illegal step of jobs: legal from running: done, failed, cancelled, new, waiting')
-    WHEN OLD.status = 'done' AND NEW.status NOT IN ('done', 'new', 'blocked', 'waiting') THEN RAISE(ABORT, 'illegal step of jobs: legal from done: new, blocked, waiting')
-    WHEN OLD.status = 'failed' AND NEW.status NOT IN ('failed', 'new', 'blocked', 'waiting', 'cancelled') THEN RAISE(ABORT, 'illegal step of jobs: legal from failed: new, blocked, waiting, cancelled')
-    WHEN OLD.status = 'cancelled' AND NEW.status NOT IN ('cancelled', 'new', 'blocked', 'waiting') THEN RAISE(ABORT, 'illegal step of jobs: legal from cancelled: new, blocked, waiting')
-  END;
-END""",
     """CREATE TRIGGER jobs_birth AFTER INSERT ON jobs
 BEGIN
   INSERT INTO transitions (table_name, row_id, source, "to", at, actor, reason)
   VALUES ('jobs', NEW.id, NULL, NEW.status, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000', coalesce(NEW.actor, 'by hand'), NEW.reason);
 END""",
-    """CREATE TRIGGER jobs_history AFTER UPDATE ON jobs WHEN OLD.status <> NEW.status OR NEW.steps > OLD.steps
+    """CREATE TRIGGER jobs_step AFTER UPDATE OF status, steps ON jobs WHEN OLD.status <> NEW.status OR NEW.steps > OLD.steps
 BEGIN
+  SELECT CASE OLD.status
+    WHEN 'waiting' THEN CASE WHEN NEW.status NOT IN ('waiting', 'blocked', 'new', 'cancelled', 'done', 'failed') THEN RAISE(ABORT, 'illegal step of jobs: legal from waiting: blocked, new, cancelled, done, failed') END
+    WHEN 'blocked' THEN CASE WHEN NEW.status NOT IN ('blocked', 'new', 'cancelled', 'waiting') THEN RAISE(ABORT, 'illegal step of jobs: legal from blocked: new, cancelled, waiting') END
+    WHEN 'new' THEN CASE WHEN NEW.status NOT IN ('new', 'blocked', 'submitting', 'waiting', 'cancelled') THEN RAISE(ABORT, 'illegal step of jobs: legal from new: blocked, submitting, waiting, cancelled') END
+    WHEN 'submitting' THEN CASE WHEN NEW.status NOT IN ('submitting', 'pending', 'running', 'done', 'failed', 'cancelled', 'new', 'waiting') THEN RAISE(ABORT, 'illegal step of jobs: legal from submitting: pending, running, done, failed, cancelled, new, waiting') END
+    WHEN 'pending' THEN CASE WHEN NEW.status NOT IN ('pending', 'running', 'done', 'failed', 'cancelled', 'new', 'waiting') THEN RAISE(ABORT, 'illegal step of jobs: legal from pending: running, done, failed, cancelled, new, waiting') END
+    WHEN 'running' THEN CASE WHEN NEW.status NOT IN ('running', 'done', 'failed', 'cancelled', 'new', 'waiting') THEN RAISE(ABORT, 'illegal step of jobs: legal from running: done, failed, cancelled, new, waiting') END
+    WHEN 'done' THEN CASE WHEN NEW.status NOT IN ('done', 'new', 'blocked', 'waiting') THEN RAISE(ABORT, 'illegal step of jobs: legal from done: new, blocked, waiting') END
+    WHEN 'failed' THEN CASE WHEN NEW.status NOT IN ('failed', 'new', 'blocked', 'waiting', 'cancelled') THEN RAISE(ABORT, 'illegal step of jobs: legal from failed: new, blocked, waiting, cancelled') END
+    WHEN 'cancelled' THEN CASE WHEN NEW.status NOT IN ('cancelled', 'new', 'blocked', 'waiting') THEN RAISE(ABORT, 'illegal step of jobs: legal from cancelled: new, blocked, waiting') END
+  END;
   INSERT INTO transitions (table_name, row_id, source, "to", at, actor, reason)
   VALUES ('jobs', NEW.id, OLD.status, NEW.status, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000',
     CASE WHEN NEW.steps > OLD.steps THEN coalesce(NEW.actor, 'by hand') ELSE 'by hand' END,
@@ -453,23 +455,20 @@ END""",
 BEGIN
   SELECT RAISE(ABORT, 'a row keeps its id: its history hangs on it');
 END""",
-    """CREATE TRIGGER copies_legal BEFORE UPDATE OF status ON copies WHEN OLD.status <> NEW.status
-BEGIN
-  SELECT CASE
-    WHEN OLD.status = 'absent' AND NEW.status NOT IN ('absent', 'writing') THEN RAISE(ABORT, 'illegal step of copies: legal from absent: writing')
-    WHEN OLD.status = 'writing' AND NEW.status NOT IN ('writing', 'verified', 'absent') THEN RAISE(ABORT, 'illegal step of copies: legal from writing: verified, absent')
-    WHEN OLD.status = 'verified' AND NEW.status NOT IN ('verified', 'suspect', 'deleting') THEN RAISE(ABORT, 'illegal step of copies: legal from verified: suspect, deleting')
-    WHEN OLD.status = 'suspect' AND NEW.status NOT IN ('suspect', 'verified', 'writing') THEN RAISE(ABORT, 'illegal step of copies: legal from suspect: verified, writing')
-    WHEN OLD.status = 'deleting' AND NEW.status NOT IN ('deleting', 'absent', 'suspect') THEN RAISE(ABORT, 'illegal step of copies: legal from deleting: absent, suspect')
-  END;
-END""",
     """CREATE TRIGGER copies_birth AFTER INSERT ON copies
 BEGIN
   INSERT INTO transitions (table_name, row_id, source, "to", at, actor, reason)
   VALUES ('copies', NEW.id, NULL, NEW.status, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000', coalesce(NEW.actor, 'by hand'), NEW.reason);
 END""",
-    """CREATE TRIGGER copies_history AFTER UPDATE ON copies WHEN OLD.status <> NEW.status OR NEW.steps > OLD.steps
+    """CREATE TRIGGER copies_step AFTER UPDATE OF status, steps ON copies WHEN OLD.status <> NEW.status OR NEW.steps > OLD.steps
 BEGIN
+  SELECT CASE OLD.status
+    WHEN 'absent' THEN CASE WHEN NEW.status NOT IN ('absent', 'writing') THEN RAISE(ABORT, 'illegal step of copies: legal from absent: writing') END
+    WHEN 'writing' THEN CASE WHEN NEW.status NOT IN ('writing', 'verified', 'absent') THEN RAISE(ABORT, 'illegal step of copies: legal from writing: verified, absent') END
+    WHEN 'verified' THEN CASE WHEN NEW.status NOT IN ('verified', 'suspect', 'deleting') THEN RAISE(ABORT, 'illegal step of copies: legal from verified: suspect, deleting') END
+    WHEN 'suspect' THEN CASE WHEN NEW.status NOT IN ('suspect', 'verified', 'writing', 'absent') THEN RAISE(ABORT, 'illegal step of copies: legal from suspect: verified, writing, absent') END
+    WHEN 'deleting' THEN CASE WHEN NEW.status NOT IN ('deleting', 'absent', 'suspect') THEN RAISE(ABORT, 'illegal step of copies: legal from deleting: absent, suspect') END
+  END;
   INSERT INTO transitions (table_name, row_id, source, "to", at, actor, reason)
   VALUES ('copies', NEW.id, OLD.status, NEW.status, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000',
     CASE WHEN NEW.steps > OLD.steps THEN coalesce(NEW.actor, 'by hand') ELSE 'by hand' END,
@@ -479,22 +478,19 @@ END""",
 BEGIN
   SELECT RAISE(ABORT, 'a row keeps its id: its history hangs on it');
 END""",
-    """CREATE TRIGGER bundles_legal BEFORE UPDATE OF status ON bundles WHEN OLD.status <> NEW.status
-BEGIN
-  SELECT CASE
-    WHEN OLD.status = 'open' AND NEW.status NOT IN ('open', 'writing') THEN RAISE(ABORT, 'illegal step of bundles: legal from open: writing')
-    WHEN OLD.status = 'writing' AND NEW.status NOT IN ('writing', 'written', 'open') THEN RAISE(ABORT, 'illegal step of bundles: legal from writing: written, open')
-    WHEN OLD.status = 'written' AND NEW.status NOT IN ('written', 'verified', 'open') THEN RAISE(ABORT, 'illegal step of bundles: legal from written: verified, open')
-    WHEN OLD.status = 'verified' AND NEW.status NOT IN ('verified') THEN RAISE(ABORT, 'illegal step of bundles: nothing is legal from verified')
-  END;
-END""",
     """CREATE TRIGGER bundles_birth AFTER INSERT ON bundles
 BEGIN
   INSERT INTO transitions (table_name, row_id, source, "to", at, actor, reason)
   VALUES ('bundles', NEW.id, NULL, NEW.status, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000', coalesce(NEW.actor, 'by hand'), NEW.reason);
 END""",
-    """CREATE TRIGGER bundles_history AFTER UPDATE ON bundles WHEN OLD.status <> NEW.status OR NEW.steps > OLD.steps
+    """CREATE TRIGGER bundles_step AFTER UPDATE OF status, steps ON bundles WHEN OLD.status <> NEW.status OR NEW.steps > OLD.steps
 BEGIN
+  SELECT CASE OLD.status
+    WHEN 'open' THEN CASE WHEN NEW.status NOT IN ('open', 'writing') THEN RAISE(ABORT, 'illegal step of bundles: legal from open: writing') END
+    WHEN 'writing' THEN CASE WHEN NEW.status NOT IN ('writing', 'written', 'open') THEN RAISE(ABORT, 'illegal step of bundles: legal from writing: written, open') END
+    WHEN 'written' THEN CASE WHEN NEW.status NOT IN ('written', 'verified', 'open') THEN RAISE(ABORT, 'illegal step of bundles: legal from written: verified, open') END
+    WHEN 'verified' THEN CASE WHEN NEW.status NOT IN ('verified') THEN RAISE(ABORT, 'illegal step of bundles: nothing is legal from verified') END
+  END;
   INSERT INTO transitions (table_name, row_id, source, "to", at, actor, reason)
   VALUES ('bundles', NEW.id, OLD.status, NEW.status, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000',
     CASE WHEN NEW.steps > OLD.steps THEN coalesce(NEW.actor, 'by hand') ELSE 'by hand' END,
@@ -504,21 +500,18 @@ END""",
 BEGIN
   SELECT RAISE(ABORT, 'a row keeps its id: its history hangs on it');
 END""",
-    """CREATE TRIGGER inbox_legal BEFORE UPDATE OF status ON inbox WHEN OLD.status <> NEW.status
-BEGIN
-  SELECT CASE
-    WHEN OLD.status = 'new' AND NEW.status NOT IN ('new', 'done', 'ignored') THEN RAISE(ABORT, 'illegal step of inbox: legal from new: done, ignored')
-    WHEN OLD.status = 'done' AND NEW.status NOT IN ('done') THEN RAISE(ABORT, 'illegal step of inbox: nothing is legal from done')
-    WHEN OLD.status = 'ignored' AND NEW.status NOT IN ('ignored') THEN RAISE(ABORT, 'illegal step of inbox: nothing is legal from ignored')
-  END;
-END""",
     """CREATE TRIGGER inbox_birth AFTER INSERT ON inbox
 BEGIN
   INSERT INTO transitions (table_name, row_id, source, "to", at, actor, reason)
   VALUES ('inbox', NEW.id, NULL, NEW.status, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000', coalesce(NEW.actor, 'by hand'), NEW.reason);
 END""",
-    """CREATE TRIGGER inbox_history AFTER UPDATE ON inbox WHEN OLD.status <> NEW.status OR NEW.steps > OLD.steps
+    """CREATE TRIGGER inbox_step AFTER UPDATE OF status, steps ON inbox WHEN OLD.status <> NEW.status OR NEW.steps > OLD.steps
 BEGIN
+  SELECT CASE OLD.status
+    WHEN 'new' THEN CASE WHEN NEW.status NOT IN ('new', 'done', 'ignored') THEN RAISE(ABORT, 'illegal step of inbox: legal from new: done, ignored') END
+    WHEN 'done' THEN CASE WHEN NEW.status NOT IN ('done') THEN RAISE(ABORT, 'illegal step of inbox: nothing is legal from done') END
+    WHEN 'ignored' THEN CASE WHEN NEW.status NOT IN ('ignored') THEN RAISE(ABORT, 'illegal step of inbox: nothing is legal from ignored') END
+  END;
   INSERT INTO transitions (table_name, row_id, source, "to", at, actor, reason)
   VALUES ('inbox', NEW.id, OLD.status, NEW.status, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000',
     CASE WHEN NEW.steps > OLD.steps THEN coalesce(NEW.actor, 'by hand') ELSE 'by hand' END,
@@ -528,22 +521,19 @@ END""",
 BEGIN
   SELECT RAISE(ABORT, 'a row keeps its id: its history hangs on it');
 END""",
-    """CREATE TRIGGER outbox_legal BEFORE UPDATE OF status ON outbox WHEN OLD.status <> NEW.status
-BEGIN
-  SELECT CASE
-    WHEN OLD.status = 'queued' AND NEW.status NOT IN ('queued', 'sending') THEN RAISE(ABORT, 'illegal step of outbox: legal from queued: sending')
-    WHEN OLD.status = 'sending' AND NEW.status NOT IN ('sending', 'sent', 'queued', 'failed') THEN RAISE(ABORT, 'illegal step of outbox: legal from sending: sent, queued, failed')
-    WHEN OLD.status = 'sent' AND NEW.status NOT IN ('sent') THEN RAISE(ABORT, 'illegal step of outbox: nothing is legal from sent')
-    WHEN OLD.status = 'failed' AND NEW.status NOT IN ('failed', 'queued') THEN RAISE(ABORT, 'illegal step of outbox: legal from failed: queued')
-  END;
-END""",
     """CREATE TRIGGER outbox_birth AFTER INSERT ON outbox
 BEGIN
   INSERT INTO transitions (table_name, row_id, source, "to", at, actor, reason)
   VALUES ('outbox', NEW.id, NULL, NEW.status, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000', coalesce(NEW.actor, 'by hand'), NEW.reason);
 END""",
-    """CREATE TRIGGER outbox_history AFTER UPDATE ON outbox WHEN OLD.status <> NEW.status OR NEW.steps > OLD.steps
+    """CREATE TRIGGER outbox_step AFTER UPDATE OF status, steps ON outbox WHEN OLD.status <> NEW.status OR NEW.steps > OLD.steps
 BEGIN
+  SELECT CASE OLD.status
+    WHEN 'queued' THEN CASE WHEN NEW.status NOT IN ('queued', 'sending') THEN RAISE(ABORT, 'illegal step of outbox: legal from queued: sending') END
+    WHEN 'sending' THEN CASE WHEN NEW.status NOT IN ('sending', 'sent', 'queued', 'failed') THEN RAISE(ABORT, 'illegal step of outbox: legal from sending: sent, queued, failed') END
+    WHEN 'sent' THEN CASE WHEN NEW.status NOT IN ('sent') THEN RAISE(ABORT, 'illegal step of outbox: nothing is legal from sent') END
+    WHEN 'failed' THEN CASE WHEN NEW.status NOT IN ('failed', 'queued') THEN RAISE(ABORT, 'illegal step of outbox: legal from failed: queued') END
+  END;
   INSERT INTO transitions (table_name, row_id, source, "to", at, actor, reason)
   VALUES ('outbox', NEW.id, OLD.status, NEW.status, strftime('%Y-%m-%d %H:%M:%f', 'now') || '000',
     CASE WHEN NEW.steps > OLD.steps THEN coalesce(NEW.actor, 'by hand') ELSE 'by hand' END,
@@ -594,6 +584,7 @@ POSTGRESQL = [
     CONSTRAINT bundles_pkey PRIMARY KEY (id),
     CONSTRAINT bundles_status_known CHECK (status IN ('open', 'writing', 'written', 'verified'))
 )""",
+    """CREATE INDEX bundles_leased ON bundles (leased_by) WHERE lease_until IS NOT NULL""",
     """CREATE INDEX bundles_unfinished ON bundles (storage, status, id) WHERE status <> 'verified'""",
     """CREATE TABLE conditions (
     id BIGSERIAL NOT NULL,
@@ -648,6 +639,7 @@ POSTGRESQL = [
     CONSTRAINT inbox_topic_sha256_key UNIQUE (topic, sha256),
     CONSTRAINT inbox_status_known CHECK (status IN ('new', 'done', 'ignored'))
 )""",
+    """CREATE INDEX inbox_leased ON inbox (leased_by) WHERE lease_until IS NOT NULL""",
     """CREATE INDEX inbox_new ON inbox (priority DESC, id) WHERE status = 'new'""",
     """CREATE TABLE manifests (
     digest TEXT NOT NULL,
@@ -683,6 +675,7 @@ POSTGRESQL = [
     CONSTRAINT outbox_status_known CHECK (status IN ('queued', 'sending', 'sent', 'failed')),
     CONSTRAINT outbox_key_key UNIQUE (key)
 )""",
+    """CREATE INDEX outbox_leased ON outbox (leased_by) WHERE lease_until IS NOT NULL""",
     """CREATE INDEX outbox_queued ON outbox (sink, priority DESC, id) WHERE status = 'queued'""",
     """CREATE INDEX outbox_sending ON outbox (sink, priority DESC, id) WHERE status = 'sending'""",
     """CREATE INDEX outbox_waiting ON outbox (sink, stream, id) WHERE status IN ('queued', 'sending')""",
@@ -750,6 +743,7 @@ POSTGRESQL = [
 )""",
     """CREATE INDEX runs_acquired ON runs (priority DESC, id) WHERE status = 'acquired'""",
     """CREATE INDEX runs_failed ON runs (id) WHERE status = 'failed'""",
+    """CREATE INDEX runs_leased ON runs (leased_by) WHERE lease_until IS NOT NULL""",
     """CREATE INDEX runs_number ON runs (number)""",
     """CREATE INDEX runs_ondeck ON runs (priority DESC, id) WHERE status = 'ondeck'""",
     """CREATE INDEX runs_processing ON runs (priority DESC, id) WHERE status = 'processing'""",
@@ -765,6 +759,7 @@ POSTGRESQL = [
     breaker_opened_at TIMESTAMP WITH TIME ZONE,
     breaker_reason TEXT,
     breaker_trial_at TIMESTAMP WITH TIME ZONE,
+    breaker_rows JSONB DEFAULT '[]' NOT NULL,
     polled_at TIMESTAMP WITH TIME ZONE,
     poll_seconds DOUBLE PRECISION,
     CONSTRAINT sites_pkey PRIMARY KEY (name)
@@ -843,6 +838,7 @@ POSTGRESQL = [
     CONSTRAINT jobs_prerequisite_id_fkey FOREIGN KEY(prerequisite_id) REFERENCES jobs (id)
 )""",
     """CREATE INDEX jobs_blocked ON jobs (site, priority DESC, id) WHERE status = 'blocked'""",
+    """CREATE INDEX jobs_leased ON jobs (leased_by) WHERE lease_until IS NOT NULL""",
     """CREATE INDEX jobs_new ON jobs (site, priority DESC, id) WHERE status = 'new'""",
     """CREATE INDEX jobs_pending ON jobs (site, priority DESC, id) WHERE status = 'pending'""",
     """CREATE INDEX jobs_prerequisite ON jobs (prerequisite_id)""",
@@ -926,10 +922,12 @@ POSTGRESQL = [
     CONSTRAINT copies_manifest_fkey FOREIGN KEY(manifest) REFERENCES manifests (digest)
 )""",
     """CREATE INDEX copies_bundle_id ON copies (bundle_id)""",
+    """CREATE INDEX copies_leased ON copies (leased_by) WHERE lease_until IS NOT NULL""",
     """CREATE INDEX copies_missing ON copies (storage, id) WHERE status = 'absent' AND wanted""",
     """CREATE INDEX copies_moving ON copies (storage, status, id) WHERE status IN ('writing', 'suspect', 'deleting')""",
     """CREATE UNIQUE INDEX copies_output_key ON copies (job_id, storage, form) WHERE job_id IS NOT NULL""",
     """CREATE UNIQUE INDEX copies_raw_key ON copies (run_id, storage, form) WHERE job_id IS NULL""",
+    """CREATE INDEX copies_raw_there ON copies (storage, run_id) WHERE status = 'verified' AND wanted AND form = 'plain' AND job_id IS NULL""",
     """CREATE INDEX copies_run_id ON copies (run_id)""",
     """CREATE INDEX copies_there ON copies (storage, verified_at) WHERE status = 'verified'""",
     """CREATE INDEX copies_unwanted ON copies (storage, id) WHERE NOT wanted AND status = 'verified'""",
@@ -959,6 +957,7 @@ POSTGRESQL = [
     CONSTRAINT pins_copy_id_fkey FOREIGN KEY(copy_id) REFERENCES copies (id)
 )""",
     """CREATE INDEX pins_copy_id ON pins (copy_id)""",
+    """CREATE STATISTICS copies_where (mcv) ON storage, status, wanted FROM copies""",
     """CREATE FUNCTION ondeck_illegal_step() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
   RAISE EXCEPTION 'illegal step of %: % to %', TG_TABLE_NAME, OLD.status, NEW.status
@@ -1018,8 +1017,8 @@ END $$""",
     """CREATE TRIGGER jobs_id BEFORE UPDATE OF id ON jobs FOR EACH ROW
   WHEN (OLD.id <> NEW.id) EXECUTE FUNCTION ondeck_id()""",
     """CREATE TRIGGER copies_legal BEFORE UPDATE OF status ON copies FOR EACH ROW
-  WHEN (OLD.status <> NEW.status AND NOT (OLD.status = 'absent' AND NEW.status IN ('writing') OR OLD.status = 'writing' AND NEW.status IN ('verified', 'absent') OR OLD.status = 'verified' AND NEW.status IN ('suspect', 'deleting') OR OLD.status = 'suspect' AND NEW.status IN ('verified', 'writing') OR OLD.status = 'deleting' AND NEW.status IN ('absent', 'suspect')))
-  EXECUTE FUNCTION ondeck_illegal_step('absent -> writing; writing -> verified, absent; verified -> suspect, deleting; suspect -> verified, writing; deleting -> absent, suspect')""",
+  WHEN (OLD.status <> NEW.status AND NOT (OLD.status = 'absent' AND NEW.status IN ('writing') OR OLD.status = 'writing' AND NEW.status IN ('verified', 'absent') OR OLD.status = 'verified' AND NEW.status IN ('suspect', 'deleting') OR OLD.status = 'suspect' AND NEW.status IN ('verified', 'writing', 'absent') OR OLD.status = 'deleting' AND NEW.status IN ('absent', 'suspect')))
+  EXECUTE FUNCTION ondeck_illegal_step('absent -> writing; writing -> verified, absent; verified -> suspect, deleting; suspect -> verified, writing, absent; deleting -> absent, suspect')""",
     """CREATE TRIGGER copies_birth AFTER INSERT ON copies REFERENCING NEW TABLE AS new_rows
   FOR EACH STATEMENT EXECUTE FUNCTION ondeck_birth()""",
     """CREATE TRIGGER copies_history AFTER UPDATE ON copies REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
@@ -1058,4 +1057,3 @@ END $$""",
     """CREATE TRIGGER copies_pinned BEFORE UPDATE OF wanted ON copies FOR EACH ROW
   WHEN (OLD.wanted AND NOT NEW.wanted) EXECUTE FUNCTION ondeck_pinned()""",
 ]
-

@@ -7,7 +7,7 @@ gate and says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +20,7 @@ from ..db.clock import database_time
 from ..db.models import Copy, Job, Receipt, Run
 from ..db.states import LIVE_JOBS, CopyStatus
 from ..db.tables import Site
+from . import restored as restores
 from .probes import last
 
 
@@ -60,10 +61,24 @@ def pause(session: Session, site: str) -> Closed | None:
             f": {state.pause_reason}" if state.pause_reason else ""
         )
         return Closed("pause", words, f"opens {until}with `ondeck site resume {site}`", state.paused_at)
-    if state.breaker_opened_at:
+    if state.breaker_opened_at and state.breaker_trial_at and state.breaker_trial_at > now:
         words = f"too much goes wrong at site {site}: {state.breaker_reason}"
-        return Closed("pause", words, "opens by itself when a trial succeeds", state.breaker_opened_at)
+        trial = f"the next trial is at {state.breaker_trial_at:%H:%M:%S} UTC"
+        opens = f"opens by itself when a trial succeeds ({trial}), or with `ondeck site resume {site}`"
+        return Closed("pause", words, opens, state.breaker_opened_at)
     return None
+
+
+def restored(session: Session, run_id: int | None = None) -> Closed | None:
+    """Nothing is submitted or removed while a restored database was not compared with what lies outside.
+
+    With `run_id`: whether that run was in the backup. Runs that have come since have lost nothing.
+    """
+    state = restores.last(session)
+    if state is None or state.to != restores.RESTORED or (run_id is not None and run_id > state.id):
+        return None
+    words = f"the run database was restored from a backup ({state.reason})"
+    return Closed("restored", words, "opens when `ondeck fsck` has compared it with disks and batch systems", state.at)
 
 
 def live_jobs(session: Session, site: str) -> int:
@@ -92,11 +107,11 @@ def slots(session: Session, config: Config, site: str) -> Closed | None:
 
 
 def space(
-    session: Session, config: Config, storage: str, nbytes: int, *, run_id: int | None = None
+    session: Session, config: Config, storage: str, nbytes: int, *, runs: Collection[int] = ()
 ) -> Closed | None:
     """A storage must have room for `nbytes`, what is on its way there already, and its reserve.
 
-    `run_id`: whose copy it is about; a try of its own that was broken off is not counted twice.
+    `runs`: whose copies it is about; tries of their own that were broken off are not counted twice.
     """
     probe = last(session, "space", storage)
     if probe is None:
@@ -113,7 +128,7 @@ def space(
             text("status IN ('writing', 'suspect', 'deleting')"),  # as the index has it
             Copy.storage == storage,
             Copy.status == CopyStatus.WRITING,
-            Copy.run_id != (-1 if run_id is None else run_id),
+            Copy.run_id.not_in(list(runs)),
         )
     )
     free = int(probe.value["free"]) - int(coming or 0)
@@ -160,6 +175,43 @@ def job_gates(session: Session, config: Config, job: Job, run: Run) -> Closed | 
 
     (The slots of its site are counted when jobs are taken for submission; they hold back none in particular.)
     """
+    return first_closed([restored(session), pause(session, job.site), data(session, run.id, _storage_of(config, run))])
+
+
+def gates_of_jobs(session: Session, config: Config, pairs: Sequence[tuple[Job, Run]]) -> dict[int, Closed | None]:
+    """`job_gates` of many jobs, each with its run: job's id → the first closed gate. Few questions if all are open."""
+    if not pairs:
+        return {}
+    whole = restored(session)
+    pauses = {site: pause(session, site) for site in {job.site for job, _ in pairs}} if whole is None else {}
+    storages = {job.id: _storage_of(config, run) for job, run in pairs}
+    ready = {name: _with_data(session, {run.id for _, run in pairs}, name) for name in set(storages.values()) if name}
+    answers: dict[int, Closed | None] = {}
+    for job, run in pairs:
+        closed, storage = whole or pauses.get(job.site), storages[job.id]
+        if closed is None and storage is not None and run.id not in ready[storage]:
+            closed = data(session, run.id, storage)
+        answers[job.id] = closed
+    return answers
+
+
+def _storage_of(config: Config, run: Run) -> str | None:
     listener = config.listeners.get(run.listener or "")
-    storage = listener.storage if listener else None
-    return first_closed([pause(session, job.site), data(session, run.id, storage)])
+    return listener.storage if listener else None
+
+
+def _with_data(session: Session, runs: Collection[int], storage: str) -> set[int]:
+    """Those of `runs` whose gate `data` is open for `storage`."""
+    removed = select(Receipt.copy_id).where(text("closed_at IS NULL"))
+    found = session.scalars(
+        select(Copy.run_id).where(
+            Copy.run_id.in_(list(runs)),
+            Copy.storage == storage,
+            Copy.job_id.is_(None),
+            Copy.form == "plain",
+            Copy.status == CopyStatus.VERIFIED,
+            Copy.wanted,
+            Copy.id.not_in(removed),
+        )
+    )
+    return set(found)

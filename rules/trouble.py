@@ -34,13 +34,15 @@ def back_off(
     *,
     give_up: str | None,
     count: bool = True,
+    free: bool = False,
     given_up: Mapping[str, Any] | None = None,
     **columns: Any,
 ) -> list[Claim]:
     """Machinery failed for a row: one more try is counted and the row goes to `to`, to be taken again after a while.
 
     When `retry.max_tries` is reached it goes to `give_up` instead (None: it is tried for ever). `count` False:
-    the try was broken off by us and costs nothing. `given_up` are further columns for that case.
+    the try was broken off by us and costs nothing. `free`: it was a trial of an open breaker, and costs nothing but
+    the wait. `given_up` are further columns for that case.
     """
     if not count:
         return advance(session, [one], to, reason, **columns)
@@ -48,6 +50,8 @@ def back_off(
         session.execute(text(f"SELECT tries FROM {one.table} WHERE id = :id"), {"id": one.id}).scalar_one()
         + 1
     )
+    if free:
+        return advance(session, [one], to, reason, delay=wait_after(retry, tries), **columns)
     if give_up is not None and tries >= retry.max_tries:
         words = f"given up after {tries} tries; the last one: {reason}"
         return advance(session, [one], give_up, words, tries=tries, **{**columns, **(given_up or {})})

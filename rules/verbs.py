@@ -25,6 +25,7 @@ from ..db.models import Attempt, Copy, Job, Run
 from ..db.states import ENDED_JOBS, LIVE_JOBS, CopyStatus, JobStatus, OutboxStatus, RunStatus
 from ..db.steps import advance, clean, look
 from ..db.tables import Outbox, Site
+from ..db.wake import wake
 from .choose import JobRow
 
 
@@ -208,11 +209,11 @@ def _move(session: Session, row: JobRow, to: JobStatus, why: str, **columns: Any
     advance(session, look(session, Job, [row.job.id]), to, why, fence=True, **{**fresh, **columns})
     undone = status == JobStatus.FAILED != to and row.run.status == RunStatus.FAILED
     if to in (JobStatus.BLOCKED, JobStatus.NEW) or undone:
-        _reopen(session, row.run, f"job {row.job.module}: {why}")
+        reopen(session, row.run, f"job {row.job.module}: {why}")
     return Done(f"{row.run.name} {row.job.module}", status, to)
 
 
-def _reopen(session: Session, run: Run, why: str) -> None:
+def reopen(session: Session, run: Run, why: str) -> None:
     """A run at rest whose job may move again is processing again."""
     if run.status in (RunStatus.PROCESSED, RunStatus.ARCHIVED, RunStatus.FAILED):
         advance(session, look(session, Run, [run.id]), RunStatus.PROCESSING, why, fence=True, failed_from=None)
@@ -416,8 +417,9 @@ def resume_site(session: Session, site: str) -> Done:
         raise NotThere(what=f"site {site}", status="open", why="it was not paused")
     state.paused_at = state.paused_until = state.paused_by = state.pause_reason = None
     state.breaker_opened_at = state.breaker_reason = state.breaker_trial_at = None
-    state.drain = False
+    state.drain, state.breaker_rows = False, []
     session.flush()
+    wake(session)
     return Done(f"site {site}", "paused", "open")
 
 

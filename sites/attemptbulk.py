@@ -22,10 +22,14 @@ T = TypeVar("T")
 class NoAnswer(Machinery):
     """site {site}: {command} did not answer as it should: {words}."""
 
+    of_site = True
+
 
 class Unmounted(Machinery):
     """site {site}: {root} is not the directory of the attempts: its .ondeck-storage must hold {uuid}. Nothing
     was done there. Mount the disk."""
+
+    of_site = True
 
 
 class WrongName(Refused):

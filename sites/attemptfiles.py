@@ -95,7 +95,7 @@ class StartFile:
 @dataclass(frozen=True, slots=True)
 class ExitFile:
     """How the payload ended: exit code as a shell counts, the signal that killed it, when (epoch seconds),
-    cpu seconds."""
+    cpu seconds; `reason`: "walltime" when it was ended because its time was over."""
 
     token: str
     code: int
@@ -104,6 +104,7 @@ class ExitFile:
     started: float
     ended: float
     cpu: float | None
+    reason: str | None = None
 
 
 class Fields:
@@ -228,6 +229,7 @@ def parse_exit(content: bytes, path: str) -> ExitFile:
         f.float("started"),
         f.float("ended"),
         f.maybe_float("cpu"),
+        f.maybe("reason") if "reason" in f.values else None,  # of jobs begun before there were reasons
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from ..config.errors import OndeckError
 
 
@@ -10,6 +12,9 @@ class Machinery(OndeckError):
 
     Not the run's fault: connection, disk, mount, a full file system. Trying again later may help.
     """
+
+    of_site: ClassVar[bool] = False
+    """Whether it would meet any row at that site: then it counts for the site's circuit breaker."""
 
 
 class Refused(OndeckError):

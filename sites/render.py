@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
+from functools import cache
 from pathlib import Path
 from types import TracebackType
 from typing import Any, cast
@@ -26,6 +27,8 @@ from .quote import quote, shown
 from .shellvalues import Misplaced, Values
 
 OWN = Path(__file__).resolve().parent.parent / "templates" / "job"
+INTERNAL = OWN.with_name("attempt")
+"""Templates that nobody can choose for a module."""
 
 
 class TemplateError(Refused):
@@ -59,8 +62,10 @@ class Renderer:
     """Templates from the `folders`, the first that has one, then ondeck's own. Safe to use from several
     threads."""
 
-    def __init__(self, folders: Iterable[Path] = ()) -> None:
+    def __init__(self, folders: Iterable[Path] = (), *, keep: bool = False) -> None:
+        """`keep`: read each template once. Else one that is changed, or put before another one, is seen at once."""
         self.folders = [*folders, OWN]
+        self._cache_size = -1 if keep else 0
         self._plain = self._environment(_text)
         self._sh = self._environment(_sh_value)
 
@@ -73,7 +78,8 @@ class Renderer:
             trim_blocks=True,
             lstrip_blocks=True,
             keep_trailing_newline=True,
-            cache_size=0,  # a template that somebody puts before another one is seen at once
+            cache_size=self._cache_size,
+            auto_reload=False,
             extensions=["jinja2.ext.do", "jinja2.ext.loopcontrols"],
         )
         made.filters["sh"] = lambda value: Raw(quote(str(value)))
@@ -131,8 +137,13 @@ def render(template: str, variables: Mapping[str, Any], folders: Iterable[Path] 
 
 
 def render_own(template: str, variables: Mapping[str, Any]) -> str:
-    """Render one of ondeck's own templates, which nobody can put another in place of."""
-    return Renderer().render(template, variables)
+    """Render one of ondeck's internal templates, which nobody can put another in place of."""
+    return _internal().render(template, variables)
+
+
+@cache
+def _internal() -> Renderer:
+    return Renderer([INTERNAL], keep=True)
 
 
 _values: ContextVar[Values] = ContextVar("values")

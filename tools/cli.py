@@ -60,7 +60,9 @@ SECTIONS: dict[str, dict[str, Mounted]] = {
         "run": Mounted("run_commands:run", "Add, reset, cancel, comment and tag runs."),
         "job": Mounted("run_commands:job", "Reset, hold, start and cancel jobs."),
         "cancel": Mounted("run_commands:cancel_job", "End jobs for good."),
-        "site": Mounted("site:site", "Pause a site, resume it, list sites."),
+        "site": Mounted("site:site", "Check a site, pause it, resume it, list sites."),
+        "doctor": Mounted("doctor:doctor", "Look at everything that can be wrong, sites included."),
+        "fsck": Mounted("fsck:fsck", "Compare the run database with disks and batch systems."),
         "alterdb": Mounted("alterdb:alterdb", "Upgrade the run database, or add a column for a parameter."),
     },
 }

@@ -85,7 +85,7 @@ def all_disks(config: Config) -> list[Disk]:
 @contextmanager
 def reached(config: Config, disk: Disk, uuid: str | None = None) -> Iterator[Storage]:
     """The storage as its site shows it."""
-    transport = make_transport(disk.site, config.sites[disk.site].transport)
+    transport = make_transport(config.sites[disk.site])
     try:
         yield Storage(disk.name, disk.root, transport, uuid)
     finally:

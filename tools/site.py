@@ -1,4 +1,4 @@
-"""`ondeck site pause|resume|list`."""
+"""`ondeck site pause|resume|list|check`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,9 @@ from ..db.tables import Site
 from ..rules.gates import pause as pause_gate
 from ..rules.verbs import pause_site, resume_site
 from .errors import Group
+from .findings import failed, show, tried
 from .opening import config_option, opened
+from .sitecheck import SiteCheck, database_clock
 from .words import ahead, moment, plain, table
 
 
@@ -25,7 +27,7 @@ class NoSite(OndeckError):
 
 @click.group(cls=Group)
 def site() -> None:
-    """Pause a site, resume it, list sites."""
+    """Check a site, pause it, resume it, list sites."""
 
 
 @site.command(epilog="""\b
@@ -60,6 +62,34 @@ def resume(name: str, path: str | None) -> None:
         with db.write() as session:
             done = resume_site(session, name)
     click.echo(f"{done.what} is {done.to}")
+
+
+@site.command(epilog="""\b
+Examples:
+  ondeck site check here
+  ondeck site check here --no-job --json""")  # fmt: skip
+@click.argument("name")
+@config_option
+@click.option("--no-job", is_flag=True, help="Submit no job.")
+@click.option(
+    "--wait", metavar="SECONDS", type=click.FloatRange(min=1), default=60.0, show_default=True,
+    help="How long that job may take, waiting in the queue included.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="A list of objects: level, subject, words, todo.")
+def check(name: str, path: str | None, no_job: bool, wait: float, as_json: bool) -> None:
+    """Try at site NAME all that ondeck needs there, and say what is wrong and what to do.
+
+    Connection, commands, clocks, the disks with their space, hard links and renames, and a job of one second that is
+    followed to its end. Nothing is left behind. Exits with 1 if something fails.
+    """
+    del path
+    with opened() as (config, db):
+        _check(config, name)
+        clock = tried("clock of the run database", lambda: database_clock(db))
+        found = [*SiteCheck(config, db, name, job=not no_job, wait=wait).run(), *clock]
+    show(found, as_json=as_json)
+    if failed(found):
+        click.get_current_context().exit(1)
 
 
 @site.command("list")

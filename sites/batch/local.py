@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -60,7 +61,8 @@ class LocalOptions(Section):
     """[sites.NAME.batch], system = "local"."""
 
     kill_after: PositiveDuration = Field(
-        timedelta(seconds=10), description="a cancelled job that does not end by itself is killed after this"
+        timedelta(seconds=10),
+        description="a job that is told to end (cancelled, or its walltime is over) and does not is killed after this",
     )
 
 
@@ -69,7 +71,7 @@ class LocalBatch(BatchSystem):
 
     A job is known by the variable ONDECK_TOKEN in the environment of its processes, which their children
     keep: a wrapper that was killed and whose payload lives on is a job that runs. The batch id is PID.START
-    of the session's leader. Walltime, cores, memory and queue are not enforced.
+    of the session's leader. The walltime is kept by the wrapper; cores, memory and queue are not enforced.
     """
 
     name = "local"
@@ -88,7 +90,9 @@ class LocalBatch(BatchSystem):
                 raise WrongName(path=shown(name), what="a variable", right="letters, digits, _, not ONDECK_…")
             if "\0" in value:
                 raise WrongName(path=shown(value), what=f"the value of {name}", right="without NUL")
-        env = (f"{name}={value}" for name, value in spec.env.items())
+        env = [f"{name}={value}" for name, value in spec.env.items()]
+        walltime = "" if spec.walltime is None else f"{max(spec.walltime.total_seconds(), 0.1):.3f}"
+        env += [f"ONDECK_WALLTIME={walltime}", f"ONDECK_KILL_AFTER={math.ceil(self.kill_after.total_seconds())}"]
         return SUBMIT.command(spec.directory, check_token(spec.token), *env, name=f"submit {spec.token}")
 
     def parse_submit(self, result: Result) -> Submission:

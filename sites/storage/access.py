@@ -11,7 +11,18 @@ from ..scripts import Script
 from ..transport import Transport, TransportFailed
 from ..work import Work
 from . import paths
-from .errors import Exists, Missing, NoRoad, NotMounted, NotOurs, NotPlainFile, NoUuid, OutsideRoot, WrongDisk
+from .errors import (
+    Exists,
+    Missing,
+    NoRoad,
+    NotMounted,
+    NotOurs,
+    NotPlainFile,
+    NoUuid,
+    OutsideRoot,
+    StorageError,
+    WrongDisk,
+)
 
 #: exit codes of enter.sh, less its base
 ABSENT, OTHER, OUTSIDE, MISSING, EXISTS, NOT_PLAIN, NOT_OURS = range(7)
@@ -19,10 +30,10 @@ OWN, SECOND = 40, 50
 
 
 class Ask(Script):
-    """A script templates/sh/storage-NAME.sh, with the functions of enter.sh."""
+    """A script templates/sh/storage-NAME.sh, with the functions of enter.sh and of `parts`."""
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"storage-{name}", "enter")
+    def __init__(self, name: str, *parts: str) -> None:
+        super().__init__(f"storage-{name}", "enter", *parts)
         self.title = name
 
 
@@ -101,12 +112,13 @@ class Access:
         other_path: str = "",
         taken: str = "",
         expected: str = "",
+        about: str = "",
     ) -> Result:
         """Run a script with root, uuid, path and `args`; raise what its exit code says.
 
         `guarded`: with the uuid; `own`: only where that is known; `top`: the path may be ".". `other`,
         `other_path`: the second storage of a script; `taken`: the name that may exist; `expected`: a uuid
-        that is not ours yet.
+        that is not ours yet; `about`: the path for messages, where none is given to the script by itself.
         """
         if own:
             self.need_uuid()
@@ -115,33 +127,39 @@ class Access:
             if not (top and relative == "."):
                 self.path(relative)
             words.append(relative)
-        name = f"{ask.title} {self.name}" + (f":{shown(relative)}" if relative else "")
+        about = about or relative or ""
+        name = f"{ask.title} {self.name}" + (f":{shown(about)}" if about else "")
         command = ask.command(*words, *args, input=input, name=name, limit=limit)
         result = self.transport.run(command, timeout=timeout or self.patience, work=work)
         if result.code in good:
             return result
         if OWN <= result.code < OWN + 7:
-            self._explain(result.code - OWN, result, relative or ".", taken, expected)
+            self._explain(result.code - OWN, result, about or ".", taken, expected)
         if other is not None and SECOND <= result.code < SECOND + 7:
             other._explain(result.code - SECOND, result, other_path, "", "")
-        raise self._failure(ask, result, path=relative)
+        raise self._failure(ask, result, path=about)
 
     def _explain(self, code: int, result: Result, relative: str, taken: str, expected: str) -> NoReturn:
-        path, root, words = shown(relative), shown(self.root), words_of(result.err)
+        root, words = shown(self.root), words_of(result.err)
         expected = expected or self.uuid or "its uuid"
         if code == ABSENT:
             raise NotMounted(storage=self.name, root=root, words=words, expected=expected)
         if code == OTHER:
             raise WrongDisk(storage=self.name, root=root, found=words or "nothing", expected=expected)
+        raise self._trouble(code, relative, words, taken)
+
+    def _trouble(self, code: int, relative: str, words: str, taken: str = "") -> StorageError:
+        """What is wrong with one path, by the exit code less its base."""
+        path = shown(relative)
         if code == OUTSIDE:
-            raise OutsideRoot(storage=self.name, path=path, root=root, words=f"it leads to {words}")
+            return OutsideRoot(storage=self.name, path=path, root=shown(self.root), words=f"it leads to {words}")
         if code == MISSING:
-            raise Missing(storage=self.name, path=path, words=words)
+            return Missing(storage=self.name, path=path, words=words)
         if code == EXISTS:
-            raise Exists(storage=self.name, path=shown(taken or relative))
+            return Exists(storage=self.name, path=shown(taken or relative))
         if code == NOT_PLAIN:
-            raise NotPlainFile(storage=self.name, path=path, kind=words.removeprefix("it is "))
-        raise NotOurs(storage=self.name, path=path, form="its own left-overs have")
+            return NotPlainFile(storage=self.name, path=path, kind=words.removeprefix("it is "))
+        return NotOurs(storage=self.name, path=path, form="its own left-overs have")
 
     def _failure(self, ask: Ask, result: Result, words: str = "", path: str | None = None) -> TransportFailed:
         """The error for any other exit code, or for an answer that can't be understood (`words`)."""

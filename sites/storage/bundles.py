@@ -91,6 +91,12 @@ def verify(storage: Storage, part: str, manifests: Mapping[str, Manifest], work:
     return differences
 
 
+def members(storage: Storage, path: str, work: Work | None = None) -> list[str]:
+    """The paths of all files and links in a tar, sorted, as far as it can be listed. Raises Missing, NotPlainFile."""
+    found, _ = parse_tar(_read(storage, TAR_LIST, path, work).out, b"")
+    return sorted(found)
+
+
 def _read(storage: Storage, ask: Ask, part: str, work: Work | None) -> Result:
     codes = [code for code in range(NO_TAR) if not 40 <= code < 60]  # tar's own, which speak of the tar
     return storage._ask(ask, part, work=work, timeout=storage.longest, limit=4 * GB, good=codes)

@@ -15,10 +15,14 @@ class NotMounted(StorageError, Machinery):
     .ondeck-storage there that holds {expected}. Nothing was done. Mount the disk; if it is a new one,
     initialise the storage."""
 
+    of_site = True
+
 
 class WrongDisk(StorageError, Machinery):
     """storage {storage}: {root} shows another disk: its .ondeck-storage holds {found}, expected is
     {expected}. Nothing was done. Mount the right disk there."""
+
+    of_site = True
 
 
 class NoUuid(StorageError, Refused):
@@ -55,9 +59,13 @@ class Unstable(StorageError, Machinery):
     """storage {storage}: {path} changed while it was read ({words}). It is taken when it rests."""
 
 
+class NotDone(StorageError, Machinery):
+    """storage {storage}: {path}: {words}."""
+
+
 class NoRoad(StorageError, Refused):
     """storage {storage}: no data can go from {source} ({source_place}) to {target} ({target_place}): both
-    must be on one machine."""
+    must be on one machine, or one of them on this one."""
 
 
 class NotOurs(StorageError, Refused):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 
 from ..quote import to_bytes
 
@@ -44,3 +45,18 @@ def parent(path: str) -> str:
 def is_tail(name: str, path: str) -> bool:
     """Whether `name` is `path` or its last parts."""
     return path == name or path.endswith("/" + name)
+
+
+def by_folder(relatives: Iterable[str], most: int) -> Iterator[tuple[str, list[str]]]:
+    """The paths as (directory they lie in, "." at the top; their names there, at most `most`), each once."""
+    folders: dict[str, list[str]] = {}
+    for relative in dict.fromkeys(relatives):
+        folders.setdefault(parent(relative) or ".", []).append(last(relative))
+    for folder, names in folders.items():
+        for i in range(0, len(names), most):
+            yield folder, names[i : i + most]
+
+
+def joined(folder: str, name: str) -> str:
+    """The path of a name in a directory; "." is the top."""
+    return name if folder == "." else f"{folder}/{name}"

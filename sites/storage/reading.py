@@ -45,36 +45,66 @@ class Reading(NamedTuple):
     whole: bool
 
 
-def parse_reading(out: bytes) -> Reading:
-    """The output of storage-manifest.sh; raises ValueError where it is none."""
+def parse_readings(out: bytes) -> tuple[dict[str, Reading], bool]:
+    """The output of storage-manifest.sh from "=list" on: {name: reading}, and whether find had no complaint.
+
+    A name that was no readable directory before and after has no reading. Raises ValueError where it is none.
+    """
     records = out.split(b"\0")
-    before, at, code = _listing(records, 0, b"=hashes ")
-    hashes = {}
-    while at < len(records) and not records[at].startswith(b"=again "):
-        digest, _, name = records[at].partition(b"  ./")
-        hashes[name] = digest.decode("ascii")
-        at += 1
+    before, at, code = _listing(records, 1, b"=hashes ")
+    hashes, at = _checksums(records, at)
     after, at, code_after = _listing(records, at + 1, b"=end ")
-    reading = Reading([], {}, {}, [], {}, code == code_after == 0)
+    whole = code == code_after == 0
+    readings = {}
+    for raw, seen in before.items():
+        if b"/" not in raw and raw in after and seen.kind == after[raw].kind == "d":
+            readings[raw] = Reading([], {}, {}, [], {}, whole)
     for raw in sorted({*before, *after}):
-        path, one, two = to_text(raw), before.get(raw), after.get(raw)
-        if one is None or two is None:
-            reading.changed[path] = "it appeared" if one is None else "it vanished"
-        elif one.kind == two.kind == "d":
-            continue  # its time changes with what is in it, which is seen by itself
-        elif one != two:
-            sizes = f"{one.nbytes} bytes before, {two.nbytes} bytes after"
-            reading.changed[path] = sizes if one.nbytes != two.nbytes else "other time or kind"
-        elif one.kind == "f" and raw in hashes:
-            reading.entries.append(Entry(path, "f", one.nbytes, one.mtime_ns, hashes[raw]))
-        elif one.kind == "l":
-            reading.entries.append(_link(raw, one.nbytes, one.mtime_ns, one.target))
-            reading.links[path] = to_text(one.target)
-        elif one.kind in "fu":
-            reading.unreadable.append(path)
-        else:
-            reading.special[path] = SPECIAL.get(one.kind, f"of the unknown type {one.kind}")
-    return reading
+        name, _, path = raw.partition(b"/")
+        if path and name in readings:
+            _judge(readings[name], path, before.get(raw), after.get(raw), hashes.get(raw))
+    return {to_text(name): reading for name, reading in readings.items()}, whole
+
+
+def _judge(reading: Reading, raw: bytes, one: Seen | None, two: Seen | None, sha256: str | None) -> None:
+    """Write down one name, seen before and after."""
+    path = to_text(raw)
+    if one is None or two is None:
+        reading.changed[path] = "it appeared" if one is None else "it vanished"
+    elif one.kind == two.kind == "d":
+        return  # its time changes with what is in it, which is seen by itself
+    elif one != two:
+        sizes = f"{one.nbytes} bytes before, {two.nbytes} bytes after"
+        reading.changed[path] = sizes if one.nbytes != two.nbytes else "other time or kind"
+    elif one.kind == "f" and sha256 is not None:
+        reading.entries.append(Entry(path, "f", one.nbytes, one.mtime_ns, sha256))
+    elif one.kind == "l":
+        reading.entries.append(_link(raw, one.nbytes, one.mtime_ns, one.target))
+        reading.links[path] = to_text(one.target)
+    elif one.kind in "fu":
+        reading.unreadable.append(path)
+    else:
+        reading.special[path] = SPECIAL.get(one.kind, f"of the unknown type {one.kind}")
+
+
+CHECKSUM = re.compile(rb"([0-9a-f]{64}) ([ *])\./(.+)", re.DOTALL)
+
+
+def _checksums(records: list[bytes], at: int) -> tuple[dict[bytes, str], int]:
+    """({path: checksum} of the function checksums, index of the record that begins with "=again")."""
+    found: dict[bytes, str] = {}
+    pending: dict[bytes, str] = {}
+    while at < len(records) and not records[at].startswith(b"=again "):
+        record = records[at]
+        at += 1
+        if record == b"=ok":
+            found.update(pending)
+        elif match := CHECKSUM.fullmatch(record):
+            (found if match[2] == b" " else pending)[match[3]] = match[1].decode("ascii")
+            continue
+        if record in (b"=ok", b"=not"):
+            pending = {}
+    return found, at
 
 
 def _listing(records: list[bytes], at: int, end: bytes) -> tuple[dict[bytes, Seen], int, int]:
@@ -87,7 +117,7 @@ def _listing(records: list[bytes], at: int, end: bytes) -> tuple[dict[bytes, See
         if kind == b"l":
             target = records[at]
             at += 1
-        found[path] = Seen(kind.decode("ascii"), int(nbytes), nanoseconds(mtime), target)
+        found[path.removeprefix(b"./")] = Seen(kind.decode("ascii"), int(nbytes), nanoseconds(mtime), target)
     if at >= len(records):
         raise ValueError("the answer is cut off")
     return found, at + 1, int(records[at][len(end) :])

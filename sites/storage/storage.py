@@ -9,22 +9,21 @@ from typing import NamedTuple
 
 from ..quote import shown, to_text, words_of
 from ..work import Work
-from . import bundles, paths
-from .access import Access, Ask
-from .differences import Content, Difference, compare, content
-from .errors import LinkOutside, Missing, NotOurs, NotPlainFile, OutsideRoot, Unreadable, Unstable
+from . import bundles, paths, road
+from .access import Ask
+from .changing import Changing
+from .differences import Difference
+from .errors import NotOurs, NotPlainFile, StorageError, Unstable
+from .looking import LISTING
 from .manifest import Entry, Manifest
-from .reading import Reading, leaves, parse_links, parse_reading, unlink_record
+from .reading import parse_links, unlink_record
+from .road import VANISHED
 
 log = logging.getLogger(__name__)
 
 CHECK, UUID, INITIALISE = Ask("check"), Ask("uuid"), Ask("initialise")
-MANIFEST, READ, LISTING, HAVING, EXISTS, SPACE = map(Ask, ("manifest", "read", "listing", "having", "exists", "space"))
-PULL, MAKE, FLUSH, RENAME = map(Ask, ("pull", "make", "flush", "rename"))
-REMOVE_PART, UNLINK, LINKS = map(Ask, ("remove-part", "unlink", "links"))
-
-VANISHED = 24  # rsync: some files vanished before they could be copied
-GB = 1_000_000_000
+READ, HAVING, SPACE = map(Ask, ("read", "having", "space"))
+PULL, UNLINK, LINKS = map(Ask, ("pull", "unlink", "links"))
 
 
 class Space(NamedTuple):
@@ -40,7 +39,7 @@ class Space(NamedTuple):
         return 100.0 * self.used / (self.used + self.free) if self.used + self.free else 100.0
 
 
-class Storage(Access):
+class Storage(Changing):
     """The directory `root` on the site that `transport` reaches.
 
     Each question and each act proves first, in the same process on the site, that the root holds the file
@@ -69,7 +68,7 @@ class Storage(Access):
 
     def exists(self, relative: str) -> bool:
         """Whether there is anything of that name, be it a broken link."""
-        return self._ask(EXISTS, relative).out == b"yes\n"
+        return bool(self.exists_many([relative]))
 
     def listing(self, prefix: str = "", relative: str = ".") -> list[str]:
         """Sorted names at the top of the root (or of the directory `relative`) that begin with `prefix`.
@@ -107,53 +106,26 @@ class Storage(Access):
         directory), LinkOutside, Unreadable, and Unstable if anything was another after the reading than
         before.
         """
-        reading = self._reading(relative, work)
-        for path, kind in reading.special.items():
-            raise NotPlainFile(storage=self.name, path=shown(f"{relative}/{path}"), kind=kind)
-        for path, target in reading.links.items():
-            if leaves(path, target):
-                raise LinkOutside(
-                    storage=self.name,
-                    path=shown(f"{relative}/{path}"),
-                    target=shown(target),
-                    run=shown(relative),
-                )
-        for path in reading.unreadable:
-            raise Unreadable(storage=self.name, path=shown(f"{relative}/{path}"), words="not allowed, or damaged")
-        return Manifest(reading.entries)
+        found = self.manifests([relative], work=work)[relative]
+        if isinstance(found, StorageError):
+            raise found
+        return found
 
     def verify(self, relative: str, manifest: Manifest, *, work: Work | None = None) -> list[Difference]:
         """Read a directory whole and compare it with `manifest`, times aside; [] if it is equal.
 
         A directory that is not there is a difference like any other (path "."). Raises Unstable.
         """
-        try:
-            reading = self._reading(relative, work)
-        except (Missing, NotPlainFile) as e:
-            found = "nothing" if isinstance(e, Missing) else str(e.fields["kind"])
-            return [Difference(".", "missing", "a directory", found)]
-        seen = content(reading.entries)
-        seen.update({path: Content(kind, 0, None) for path, kind in reading.special.items()})
-        seen.update({path: Content("f", 0, None) for path in reading.unreadable})
-        return compare(content(manifest.entries), seen)
-
-    def _reading(self, relative: str, work: Work | None) -> Reading:
-        result = self._ask(MANIFEST, relative, work=work, timeout=self.longest, limit=4 * GB)
-        try:
-            reading = parse_reading(result.out)
-        except ValueError as e:
-            raise self._failure(MANIFEST, result, f"no whole answer: {e}", relative) from e
-        for path, words in reading.changed.items():
-            raise Unstable(storage=self.name, path=shown(f"{relative}/{path}"), words=words)
-        if not reading.whole and not reading.unreadable:
-            raise self._failure(MANIFEST, result, path=relative)
-        return reading
+        found = self.verify_many({relative: manifest}, work=work)[relative]
+        if isinstance(found, StorageError):
+            raise found
+        return found
 
     # ---- writing
 
     def make(self, relative: str) -> None:
         """Make a directory, and those above it; no error if it is there."""
-        self._ask(MAKE, relative, own=True)
+        self.make_many([relative])
 
     def pull(
         self,
@@ -169,57 +141,51 @@ class Storage(Access):
         Kept are times (nanoseconds), modes (but we may always read), links and holes; hard links become files
         of their own. `link_dests`: left-over parts of interrupted copies, whose files are linked where size,
         time and mode agree, so don't name one that was found damaged. Nothing is ever taken from the source.
-        Both ends must be one place. Raises Missing, Unstable if a file vanished, TransportFailed with rsync's
+        Both ends are one place, or one of them is this machine. Raises NoRoad, Missing, Unstable if a file
+        vanished, TransportFailed with rsync's
         words, NotOurs.
         """
         for name in (part, *link_dests):
-            if not paths.PART.fullmatch(paths.last(name)):
-                raise NotOurs(storage=self.name, path=shown(name), form=".NAME.NUMBER.part")
+            self.need_part(name)
             self.path(name)
-        source.need_road(self)
         args = (*source.guard(), source_path, *link_dests)
         source.path(source_path)
-        result = self._ask(
-            PULL,
-            part,
-            *args,
-            own=True,
-            other=source,
-            other_path=source_path,
-            work=work,
-            timeout=self.longest,
-            good=(0, VANISHED),
-        )
+        self.need_uuid()
+        if road.way(source, self).shell is not None:
+            result = road.pull(source, self, source_path, part, link_dests, work)
+        else:
+            result = self._ask(
+                PULL,
+                part,
+                *args,
+                other=source,
+                other_path=source_path,
+                work=work,
+                timeout=self.longest,
+                good=(0, VANISHED),
+            )
         if result.code == VANISHED:
             raise Unstable(storage=source.name, path=shown(source_path), words=words_of(result.err))
 
     def fsync(self, relative: str, *, work: Work | None = None) -> None:
-        """Bring a copy to the disk: files, directories, and the directory in which it lies."""
-        self._ask(FLUSH, relative, own=True, work=work, timeout=self.longest)
+        """Bring a copy to the disk: files, directories, and the directory in which it lies. Raises Missing."""
+        for error in self.fsync_many([relative], work=work).values():
+            raise error
 
     def rename(self, old: str, new: str) -> None:
         """Give something another name in the same directory, and bring that to the disk.
 
         Raises Missing, Exists (nothing is ever written over), OutsideRoot if `new` lies in another directory:
-        only within one directory is a rename never a copy.
+        only within one directory is a rename never a copy; NotDone for any other trouble.
         """
-        self.path(new)
-        if paths.parent(old) != paths.parent(new):
-            raise OutsideRoot(
-                storage=self.name,
-                path=shown(new),
-                root=shown(paths.parent(old) or self.root),
-                words="a rename stays in its directory",
-            )
-        self._ask(RENAME, old, paths.last(new), own=True, taken=new)
+        for error in self.rename_many({old: new}).values():
+            raise error
 
     # ---- removing
 
     def remove_part(self, relative: str, *, work: Work | None = None) -> None:
         """Remove a left-over part of ours, whole; no error if it is gone. Raises NotOurs for another name."""
-        if not paths.PART.fullmatch(paths.last(relative)):
-            raise NotOurs(storage=self.name, path=shown(relative), form=".NAME.NUMBER.part")
-        self._ask(REMOVE_PART, relative, own=True, work=work, timeout=self.longest)
+        self.remove_parts([relative], work=work)
 
     def unlink(self, relative: str, manifest: Manifest, *, work: Work | None = None) -> list[str]:
         """Remove from a directory .NAME.deleting exactly the manifest's files and links that are as they

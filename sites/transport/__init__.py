@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-from ...config.errors import OndeckError
+from collections.abc import Callable
+
+from ...config.sites import Site
 from ..command import Command, Result
 from .base import (
     NoSuchFile,
     OutputTooLong,
+    RemoteShell,
     Transport,
     TransportFailed,
     TransportTimeout,
 )
 from .local import LocalTransport
+from .openssh import OpensshTransport
 
 __all__ = [
     "Command",
     "LocalTransport",
     "NoSuchFile",
+    "OpensshTransport",
     "OutputTooLong",
+    "RemoteShell",
     "Result",
     "Transport",
     "TransportFailed",
     "TransportTimeout",
-    "UnknownTransport",
     "make_transport",
 ]
 
-TRANSPORTS: dict[str, type[Transport]] = {"local": LocalTransport}
+TRANSPORTS: dict[str, Callable[[Site], Transport]] = {
+    "local": lambda site: LocalTransport(site.name),
+    "openssh": OpensshTransport,
+}
 
 
-class UnknownTransport(OndeckError):
-    """site {site}: there is no transport {transport!r}. Known are: {known}."""
-
-
-def make_transport(site: str, transport: str = "local") -> Transport:
-    """A new transport of the kind `transport` to the site named `site`; raises UnknownTransport."""
-    try:
-        made = TRANSPORTS[transport]
-    except KeyError:
-        raise UnknownTransport(site=site, transport=transport, known=", ".join(sorted(TRANSPORTS))) from None
-    return made(site)
+def make_transport(site: Site) -> Transport:
+    """A new transport to the site, of the kind that its section names."""
+    return TRANSPORTS[site.transport](site)

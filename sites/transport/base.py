@@ -8,6 +8,7 @@ import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from ..command import Command, Result
 from ..errors import Machinery, Refused
@@ -22,6 +23,8 @@ MISSING = 43  # exit code of get.sh
 
 class TransportFailed(Machinery):
     """site {site}: {command} failed: {words}."""
+
+    of_site = True
 
 
 class TransportTimeout(TransportFailed):
@@ -39,6 +42,16 @@ class OutputTooLong(Refused):
 
 class NoSuchFile(Refused):
     """site {site}: there is no plain file {path}."""
+
+
+class RemoteShell(NamedTuple):
+    """How another program, such as rsync, reaches the same place by ssh.
+
+    `argv`: the words of the ssh command, with its options and without the host; `host`: "user@host".
+    """
+
+    argv: tuple[str, ...]
+    host: str
 
 
 class Transport(ABC):
@@ -62,6 +75,10 @@ class Transport(ABC):
     def close(self) -> None:
         """Give up connections; a later `run` makes new ones."""
         return
+
+    def remote_shell(self) -> RemoteShell | None:
+        """The ssh command by which this place is reached; None where it is this machine."""
+        return None
 
     def run_many(self, commands: Sequence[Command], *, timeout: float, work: Work | None = None) -> list[Result | None]:
         """Run the commands one after the other in one round trip.

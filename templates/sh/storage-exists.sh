@@ -1,6 +1,9 @@
-# Whether something is in the storage.
-# Arguments: root, uuid (may be empty), path. Output: "yes" or "no". Exit codes: 0; those of enter.sh.
+# Which names are there in a directory of the storage.
+# Arguments: root, uuid (may be empty), path of the directory. Input: names, one a line.
+# Output: those that are there, NUL-terminated. Exit codes: 0; those of enter.sh.
 enter "$1" "$2"
-case $3 in */*) [ -d "./${3%/*}" ] || { echo no; exit 0; } ;; esac
-into "$3"
-if there "$last"; then echo yes; else echo no; fi
+[ -d "./$3" ] || exit 0
+into "$3/."
+while IFS= read -r name; do
+    if there "$name"; then printf '%s\0' "$name"; fi
+done

@@ -1,14 +1,30 @@
-# Gives something in the storage another name in the same directory, never one that is taken.
-# Arguments: root, uuid, path, new name. Output: none.
-# Exit codes: 0 renamed and on disk; those of enter.sh; else not renamed, with words on stderr.
+# Gives names in one directory other names there, never one that is taken. Stands after many.sh.
+# Arguments: root, uuid, path of the directory. Input: lines, by turns the old and the new name.
+# Output: NUL-terminated records: "=no CODE NAME" and words for old names that were left alone; "=before", then
+# "DEVICE:INODE ./NAME" of the others, old and new; "=after", the same when all was done and on disk; "=end".
+# Exit codes: 0, also where some could not be renamed; those of enter.sh; else not on disk, with words on stderr.
 enter "$1" "$2"
-into "$3"
-[ ! -L "./$last" ] || fail 5 'it is a symbolic link'
-there "$last" || fail 3 'nothing of that name'
-if there "$4"; then fail 4 "$4"; fi
-id=$(stat -c %d:%i -- "./$last") || exit 1
-mv -nT -- "./$last" "./$4" || { if there "$4"; then fail 4 "$4"; fi; exit 1; }
-# An mv that declines to overwrite may call that success.
-[ "$(stat -c %d:%i -- "./$4")" = "$id" ] || fail 4 "$4"
-if there "$last" && [ "$(stat -c %d:%i -- "./$last")" = "$id" ]; then fail 4 "$4"; fi
-sync -- .
+into "$3/."
+good=
+while IFS= read -r old && IFS= read -r new; do
+    if [ -L "./$old" ]; then
+        no 5 "$old" 'it is a symbolic link'
+    elif ! there "$old"; then
+        no 3 "$old" 'nothing of that name'
+    elif there "$new"; then
+        no 4 "$old" "$new"
+    else
+        good="$good./$old
+./$new
+"
+    fi
+done
+seen() { good "exec stat --printf='%d:%i %n\\0' -- \"\$@\"" 2>/dev/null; }
+printf '=before\0'
+seen
+# An mv that declines to overwrite may call that success: whether it moved is seen by the inode.
+printf %s "$good" | xargs -r -d '\n' -n 2 -P 2 mv -nT --
+sync -- . || exit 1
+printf '=after\0'
+seen
+printf '=end\0'

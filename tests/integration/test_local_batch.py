@@ -326,3 +326,96 @@ def test_other_machines_do_not_judge(site: Site) -> None:
     assert claim is not None
     assert claim.boot_id == snapshot.boot_id
     assert SYSTEM.verdict(claim, snapshot) is None
+
+
+def submit_for(site: Site, seconds: float, payload: str) -> Preparation:
+    """Submit one job with a walltime."""
+    (job,) = site.prepare(payload)
+    spec = JobSpec(job.token, job.directory, walltime=timedelta(seconds=seconds))
+    result = site.transport.run(SYSTEM.submit(spec), timeout=60)
+    assert isinstance(SYSTEM.parse_submit(result), Submitted), result
+    return job
+
+
+def end_of(site: Site, job: Preparation) -> attempts.ExitFile:
+    """How the job ended, once it has."""
+    until((Path(job.directory) / "exit").exists)
+    end = site.look(job).exit
+    assert end is not None
+    return end
+
+
+def watchers(job: Preparation) -> list[int]:
+    """Who waits for the end of the job's walltime."""
+    found = []
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = line.read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"ondeck-walltime" in words and job.token.encode() in words:
+            found.append(int(line.parent.name))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("payload", "code", "sign"),
+    [
+        ("exec sleep 60", 143, 15),
+        ("sleep 60 & sleep 60", 143, 15),
+        ("trap 'exit 0' TERM; while :; do sleep 0.05; done", 124, None),  # a success it is not
+        ("trap '' TERM; while :; do sleep 0.05; done", 137, 9),
+        ("(trap '' TERM; sleep 60; sleep 60) & sleep 60", 143, 15),
+        ("env -i sh -c 'exec sleep 60'", 143, 15),  # shows no token, but belongs to the session
+        ("setsid sleep 60 & sleep 60", 143, 15),  # left the session, but shows the token
+    ],
+)
+def test_a_payload_that_exceeds_its_walltime_is_ended_with_all_that_it_started(
+    site: Site, payload: str, code: int, sign: int | None
+) -> None:
+    job = submit_for(site, 0.5, payload)
+    end = end_of(site, job)
+    assert (end.code, end.signal, end.reason) == (code, sign, "walltime")
+    assert 0.4 < end.ended - end.started < 15
+    until(lambda: not carriers(job.token))
+    until(lambda: not watchers(job))
+
+
+def test_a_payload_within_its_walltime_is_left_alone_and_nobody_waits_for_it_any_more(site: Site) -> None:
+    job = submit_for(site, 300, "sleep 0.5; exit 3")
+    until(lambda: watchers(job))
+    end = end_of(site, job)
+    assert (end.code, end.reason) == (3, None)
+    until(lambda: not watchers(job))
+    until(lambda: not carriers(job.token))
+
+
+def test_without_a_walltime_nobody_waits(site: Site) -> None:
+    (job,) = site.submit("sleep 0.5; env | grep -c '^ONDECK_WALLTIME\\|^ONDECK_KILL'")
+    until((Path(job.directory) / "start").exists)
+    assert watchers(job) == []
+    assert end_of(site, job).reason is None
+    assert (Path(job.directory) / "stdout").read_text() == "0\n"
+
+
+def test_a_payload_whose_wrapper_was_killed_is_ended_at_its_walltime_all_the_same(site: Site) -> None:
+    job = submit_for(site, 1.5, "echo ready; exec sleep 60")
+    until(lambda: (Path(job.directory) / "stdout").exists() and (Path(job.directory) / "stdout").read_text())
+    claim = site.look(job).claim
+    assert claim is not None
+    assert claim.pid is not None
+    os.kill(claim.pid, signal.SIGKILL)
+    until(lambda: not carriers(job.token))
+    assert site.look(job).exit is None
+    verdict = SYSTEM.verdict(claim, site.poll())
+    assert verdict is not None
+    assert verdict.kind == "vanished"
+
+
+def test_a_cancelled_job_leaves_nobody_waiting_for_its_walltime(site: Site) -> None:
+    job = submit_for(site, 300, "exec sleep 60")
+    until(lambda: watchers(job))
+    site.cancel(job)
+    assert end_of(site, job).signal == 15
+    assert end_of(site, job).reason is None
+    until(lambda: not watchers(job))

@@ -45,13 +45,17 @@ def no_server_because() -> str:
 
 
 class PostgresqlServer:
-    """Start, stop and use it; `folder` is an empty folder for all its files."""
+    """Start, stop and use it; `folder` is an empty folder for all its files, or one that another has left.
 
-    def __init__(self, folder: Path) -> None:
+    `settings` are further settings of the server, or others than those that suit tests: they give up durability.
+    """
+
+    def __init__(self, folder: Path, **settings: str) -> None:
         self.folder = folder
+        self.settings = settings
         self.data = folder / "data"
         self.port = 0
-        self.password = secrets.token_urlsafe(16)
+        self.password = self._kept_password() or secrets.token_urlsafe(16)
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = itertools.count(1)
         self._as_server_user: tuple[str, ...] = ()
@@ -102,7 +106,7 @@ class PostgresqlServer:
 
     def create(self, template: str = "template1") -> str:
         """Make a database like `template` and return its address."""
-        name = f"t{next(self._numbers)}"
+        name = f"t{next(self._numbers)}_{secrets.token_hex(4)}"
         names = (name, template)
         self._execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*map(sql.Identifier, names)))
         return self.url(name)
@@ -114,6 +118,10 @@ class PostgresqlServer:
     @property
     def _log(self) -> Path:
         return self.folder / "log"
+
+    def _kept_password(self) -> str:
+        file = self.folder / "password"
+        return file.read_text() if file.exists() else ""
 
     def _initialise(self) -> None:
         password_file = self.folder / "password"
@@ -157,6 +165,7 @@ class PostgresqlServer:
             "shared_buffers": "64MB",
             "max_connections": 200,
             "log_line_prefix": "%m [%p] %d ",
+            **self.settings,
         }
         options = [f"--{key}={value}" for key, value in settings.items()]
         with self._log.open("ab") as log:

@@ -49,7 +49,7 @@ CASES = [
     ('[database]\nurl = "sqlite:///x"\nurl_env = "HOME"', '[database.url_env] = "HOME": url and url_env are both given; '
      "keep one of them"),
     ("[sites.here]", '[sites.here.transport]: missing; write transport = "local" (how the site is reached)'),
-    ('[sites.here]\ntransport = "ssh"\nwork = "w"', '[sites.here.transport] = "ssh": not known here; it can be "local"'),
+    ('[sites.here]\ntransport = "ssh"\nwork = "w"', '[sites.here.transport] = "ssh": not known here; did you mean "openssh"?'),
     ('[sites.here]\ntransport = "local"\nwork = "w"\n[sites.here.batch]\nsystem = "lokal"',
      '[sites.here.batch.system] = "lokal": no such plug-in; did you mean "local"?'),
     ('[sites.here]\ntransport = "local"\nwork = "w"\n[sites.here.batch]\nsystem = "broken"',

@@ -20,6 +20,8 @@ from ondeck.daemons.identity import me
 from ondeck.db.engine import Database
 from ondeck.db.models import Run
 from ondeck.db.tables import DaemonBeat
+from ondeck.rules.gates import restored
+from ondeck.rules.restored import JUMP
 
 
 @pytest.fixture
@@ -104,18 +106,21 @@ def test_the_highest_transition_is_kept_and_one_behind_it_is_told(
     heart.stop()
     found = beat.read(tmp_path / "x.beat")
     assert found is not None
-    assert found.highest == 1
+    assert found.highest.id == 1
+    assert found.highest.words.endswith(" runs 1 acquired")
     (tmp_path / "x.beat").write_text(json.dumps({**found.content, "highest": 5}))
     second = make()
     second.write_row()
     second.write_row()
-    assert (second.behind, second.highest) == (1, 5)
-    told = [record for record in caplog.records if "was a backup restored?" in record.message]
+    assert second.highest.id == 5 + JUMP
+    told = [record for record in caplog.records if "the run database was restored" in record.message]
     assert len(told) == 1
+    with database.read() as session:
+        assert restored(session) is not None
     second.write_file()
     again = beat.read(tmp_path / "x.beat")
     assert again is not None
-    assert (again.highest, again.content["behind"]) == (5, 1)
+    assert again.highest == second.highest
 
 
 def test_another_schema_is_fatal(make: Any, database: Database, config: Config) -> None:

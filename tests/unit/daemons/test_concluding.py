@@ -197,7 +197,7 @@ def test_a_job_that_is_reopened_meanwhile_keeps_the_run(
     database: Database, config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The look was before the claim: under the lock everything is asked once more."""
-    run = run_with(database, "done")
+    run = run_with(database, ("done", {"site": "here", "published_attempt": 1}))
 
     def reopen(*_: object) -> None:
         with database.write() as session:
@@ -217,8 +217,8 @@ def test_a_site_that_is_away_holds_up_its_own_runs_only(
     first = run_with(database, ("done", {"site": "here", "published_attempt": 1}))
     others = [run_with(database, "done") for _ in range(3)]
 
-    def publish(_self: object, run: Run, *_: object) -> None:
-        if run.id == first:
+    def publish(_self: object, jobs: list[Job], *_: object) -> None:
+        if first in [job.run_id for job in jobs]:
             raise Away(site="here")
 
     monkeypatch.setattr(Concluder, "_publish", publish)

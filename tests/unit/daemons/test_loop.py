@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -249,3 +250,55 @@ def test_one_pass_with_an_error() -> None:
     rig = Rig(step)
     assert not LaneLoop(rig, Lane("a"), cast(Database, None), threading.Event()).once(1000)
     assert len(rig.times) == 1
+
+
+def test_a_change_in_the_database_makes_no_look_outside_due(running: Any) -> None:
+    """Looks outside come once an interval, however often the database changes; and it does not put them off."""
+    due: list[tuple[float, bool]] = []
+
+    def step(lane: Lane) -> int:
+        due.append((time.monotonic(), lane.due))
+        return 0
+
+    rig = Rig(step, interval=0.8)
+    running(rig)
+    end = time.monotonic() + 2.5
+    while time.monotonic() < end:
+        rig.waiter.event.set()
+        time.sleep(0.01)
+    looks = [at for at, outside in due if outside]
+    assert due[0][1]
+    assert len(looks) >= 3
+    assert all(0.7 <= b - a <= 1.3 for a, b in itertools.pairwise(looks))
+    assert len(due) >= 3 * len(looks)
+
+
+def test_a_look_outside_stays_due_until_nothing_moves(running: Any) -> None:
+    rows, due = iter([2, 1]), []
+
+    def step(lane: Lane) -> int:
+        due.append(lane.due)
+        return next(rows, 0)
+
+    rig = Rig(step)
+    running(rig)
+    until(lambda: len(due) == 3)
+    rig.waiter.event.set()
+    until(lambda: len(due) == 4)
+    assert due == [True, True, True, False]
+
+
+def test_a_look_outside_that_failed_is_due_again(running: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "BACK_OFF", (0.05, 0.1))
+    errors, due = iter([OSError("away")]), []
+
+    def step(lane: Lane) -> int:
+        due.append(lane.due)
+        for error in errors:
+            raise error
+        return 0
+
+    rig = Rig(step)
+    running(rig)
+    until(lambda: len(due) == 2)
+    assert due == [True, True]

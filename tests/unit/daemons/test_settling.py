@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -305,3 +306,18 @@ def test_columns_of_an_attempt_are_written_in_the_transaction(database: Database
     with database.read() as session:
         found = session.get_one(Attempt, number)
         assert (found.state, found.misses) == ("R", 2)
+
+
+@pytest.mark.parametrize(
+    ("walltime", "words"), [(5400, "exceeded its walltime of 90m"), (None, "exceeded its walltime")]
+)
+def test_a_payload_that_exceeded_its_walltime_has_failed_and_the_row_says_so(
+    case: Maker, walltime: int | None, words: str
+) -> None:
+    late = replace(KILLED, reason="walltime")
+    one = case(walltime=walltime)
+    assert one.ended(late, said="last words") == "new"
+    job, tried = one.row(), one.attempt()
+    assert job.failures == 1
+    assert job.reason == f"attempt 4 failed (1 of 2): {words} on node1\nlast words"
+    assert (tried.verdict, tried.exit_code, tried.signal) == ("walltime", 137, 9)

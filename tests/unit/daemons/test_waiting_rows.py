@@ -13,10 +13,10 @@ from support.rows import LEASE, check_history, execute, history, make_one, new, 
 from support.smallconfig import make_config
 
 from ondeck.config import Config
-from ondeck.daemons import joborganizer, transfer
+from ondeck.daemons import choosing, joborganizer
 from ondeck.daemons.base import Lane
 from ondeck.daemons.blocking import block, unblock
-from ondeck.daemons.copies import begin_copy, load_manifest, raw_copy, store_manifest, want_in_archive
+from ondeck.daemons.copies import begin_copies, load_manifest, raw_copy, store_manifests, want_in_archive
 from ondeck.daemons.joborganizer import JobOrganizer
 from ondeck.daemons.places import NotInitialised
 from ondeck.daemons.submission import Submitter
@@ -98,44 +98,47 @@ def test_a_run_is_begun_with_its_copy(mover: Transfer, lane: Lane) -> None:
     room(db, "disk", 10**9)
     low = make_one(db, "runs", "acquired", listener="physics", nbytes=5)
     high = make_one(db, "runs", "acquired", listener="physics", nbytes=5, priority=1)
-    errand = mover._begin(lane)
-    assert errand is not None
-    assert (errand.run.id, errand.claim.status, errand.path) == (high, "transferring", f"daq/{errand.run.name}")
-    assert f".{errand.claim.epoch}.part" in errand.part
+    errands = mover._begin(lane)
+    assert [e.run.id for e in errands] == [high, low], "small runs go together"
+    for errand in errands:
+        assert (errand.claim.status, errand.path) == ("transferring", f"daq/{errand.run.name}")
+        assert f".{errand.claim.epoch}.part" in errand.part
     with db.read() as session:
-        copy = session.scalars(select(Copy)).one()
-        assert (copy.run_id, copy.storage, copy.status, copy.nbytes) == (high, "disk", "writing", 5)
-    assert status(db, "runs", low) == "acquired"
+        copies = session.scalars(select(Copy)).all()
+        assert {(c.run_id, c.storage, c.status, c.nbytes) for c in copies} == {
+            (high, "disk", "writing", 5),
+            (low, "disk", "writing", 5),
+        }
     check_history(db, "runs", high)
+    assert mover._begin(lane) == []
 
 
 def test_what_was_broken_off_comes_first(mover: Transfer, lane: Lane) -> None:
     """Also when it alone fills the room that is left: its own copy is not counted twice."""
     db = mover.db
     room(db, "disk", 1000)
-    make_one(db, "runs", "acquired", listener="physics", nbytes=5, priority=9)
+    make_one(db, "runs", "acquired", listener="physics", nbytes=300, priority=9)
     broken = make_one(db, "runs", "transferring", listener="physics", nbytes=800)
     make_one(db, "copies", "writing", run_id=broken, storage="disk", nbytes=800)
-    errand = mover._begin(lane)
-    assert errand is not None
+    (errand,) = mover._begin(lane)
     assert (errand.run.id, errand.claim.status) == (broken, "transferring")
 
 
 def test_a_closed_gate_is_written_on_the_row_once_and_taken_away(mover: Transfer, lane: Lane) -> None:
     db = mover.db
     run = make_one(db, "runs", "acquired", listener="physics", nbytes=5)
-    assert mover._begin(lane) is None
+    assert mover._begin(lane) == []
     there = row(db, "runs", run)
     assert (there.blocked_by, there.epoch, there.steps) == ("space", 0, 0)
     since = there.blocked_since
-    assert mover._begin(lane) is None
+    assert mover._begin(lane) == []
     assert row(db, "runs", run).blocked_since == since
     pause(db)
     mover._begin(lane)
     assert row(db, "runs", run).blocked_by == "pause"
     resume(db)
     room(db, "disk", 10**9)
-    assert mover._begin(lane) is not None
+    assert len(mover._begin(lane)) == 1
     assert (row(db, "runs", run).blocked_by, row(db, "runs", run).blocked_since) == (None, None)
 
 
@@ -149,12 +152,12 @@ def test_rows_that_are_held_back_off_or_not_ours_are_left(mover: Transfer, lane:
     take(db, "runs", "acquired", where=f"id = {held}")
     with db.write() as session:
         new(session, "runs", "acquired", listener="physics", not_before=database_time(session) + timedelta(hours=1))
-    assert mover._begin(lane) is None
+    assert mover._begin(lane) == []
 
 
 def test_a_listener_that_was_dropped_fails_its_run(mover: Transfer, lane: Lane) -> None:
     run = make_one(mover.db, "runs", "acquired", listener="gone")
-    assert mover._begin(lane) is None
+    assert mover._begin(lane) == []
     there = row(mover.db, "runs", run)
     assert (there.status, there.failed_from) == ("failed", "acquired")
     assert "gone is not in ondeck.toml" in there.reason
@@ -166,8 +169,7 @@ def test_one_storage_that_is_not_there_delays_the_runs_of_no_other(mover: Transf
     room(db, "other", 10**9)
     stuck = make_one(db, "runs", "acquired", listener="other", priority=5)
     fine = make_one(db, "runs", "acquired", listener="physics")
-    errand = mover._begin(lane)
-    assert errand is not None
+    (errand,) = mover._begin(lane)
     assert errand.run.id == fine
     with pytest.raises(NotInitialised, match="other"):
         mover._begin(lane)
@@ -179,7 +181,7 @@ def test_many_runs_for_a_full_storage_delay_no_other(
     mover: Transfer, lane: Lane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     db = mover.db
-    monkeypatch.setattr(transfer, "_LOOK_AHEAD", 3)
+    monkeypatch.setattr(choosing, "LOOK_AHEAD", 3)
     room(db, "disk", 10**9)
     room(db, "other", 0)
     for _ in range(3):
@@ -194,25 +196,27 @@ def test_many_runs_for_a_full_storage_delay_no_other(
 def test_a_manifest_is_kept_once(database: Database) -> None:
     manifest = Manifest((Entry("a", "f", 3, 0, "0" * 64),))
     with database.write() as session:
-        digest = store_manifest(session, manifest)
-        assert store_manifest(session, manifest) == digest == manifest.digest
-        assert load_manifest(session, digest).content_equal(manifest)
+        store_manifests(session, [manifest, manifest])
+        store_manifests(session, [manifest])
+        assert load_manifest(session, manifest.digest).content_equal(manifest)
 
 
 def test_a_copy_is_begun_whatever_it_was_before(database: Database) -> None:
     with database.write() as session:
         run = session.get_one(Run, new(session, "runs", "transferring"))
-        made = begin_copy(session, run, "disk", "x")
-        assert begin_copy(session, run, "disk", "x") == made
-        assert made.status == "writing"
+        made = begin_copies(session, [run], "disk", "x")
+        assert begin_copies(session, [run], "disk", "x") == made
+        assert made[run.id].status == "writing"
         for source in ("absent", "suspect"):
             storage = f"s-{source}"
             new(session, "copies", source, run_id=run.id, storage=storage)
-            assert begin_copy(session, run, storage, "again").status == "writing"
+            assert begin_copies(session, [run], storage, "again")[run.id].status == "writing"
         new(session, "copies", "verified", run_id=run.id, storage="there")
-        assert begin_copy(session, run, "there", "x").status == "verified"
-        want_in_archive(session, run, "tape")
-        want_in_archive(session, run, "tape")
+        assert begin_copies(session, [run], "there", "x")[run.id].status == "verified"
+        new(session, "copies", "deleting", run_id=run.id, storage="going")
+        assert begin_copies(session, [run], "going", "x") == {}, "it can't be written while it is being removed"
+        want_in_archive(session, [run], "tape")
+        want_in_archive(session, [run], "tape")
         copy = raw_copy(session, run.id, "tape", "bundled")
         assert copy is not None
         assert (copy.status, copy.wanted) == ("absent", True)

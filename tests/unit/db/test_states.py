@@ -112,8 +112,8 @@ def test_every_table_that_is_worked_on_has_statuses_and_steps() -> None:
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
-def test_a_table_with_a_status_has_its_three_triggers(dialect: str) -> None:
+def test_a_table_with_a_status_has_its_triggers(dialect: str) -> None:
     made = "\n".join(statements(dialect))
     for table in STATUSES:
-        for trigger in ("legal", "birth", "history"):
+        for trigger in ("step", "birth") if dialect == "sqlite" else ("legal", "birth", "history"):
             assert f"CREATE TRIGGER {table}_{trigger} " in made

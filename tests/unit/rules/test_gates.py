@@ -171,7 +171,7 @@ def test_a_runs_own_broken_off_copy_is_not_counted_twice(session: Session, confi
     run = new(session, "runs", "transferring", nbytes=800)
     new(session, "copies", "writing", run_id=run, storage="disk", nbytes=800)
     assert gates.space(session, config, "disk", 800) is not None
-    assert gates.space(session, config, "disk", 800, run_id=run) is None
+    assert gates.space(session, config, "disk", 800, runs=[run]) is None
 
 
 def test_an_expired_probe_is_a_closed_gate_that_says_so(session: Session, config: Config) -> None:

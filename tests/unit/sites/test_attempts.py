@@ -373,6 +373,10 @@ end
 
 def test_an_exit_file() -> None:
     found = parse_exit(EXIT.encode(), "/a/exit")
+    assert found.reason is None
+    late = EXIT.replace("\nend", "\nreason walltime\nend")
+    assert parse_exit(late.encode(), "/a/exit").reason == "walltime"
+    assert parse_exit(late.replace("walltime", "-").encode(), "/a/exit") == found
     assert (found.token, found.code, found.signal, found.host) == (A, 0, None, "node1")
     assert (found.started, found.ended, found.cpu) == (1700000000.5, 1700000009.0, 1.25)
     assert parse_exit((EXIT + " " * 500 + "\n").encode(), "/a/exit") == found

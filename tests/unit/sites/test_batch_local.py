@@ -68,10 +68,17 @@ def test_it_is_found_by_name() -> None:
         LocalOptions.model_validate({"queue": "x"})
 
 
+def test_submit_says_how_long_a_job_may_run() -> None:
+    system = LocalBatch(LocalOptions(kill_after=timedelta(seconds=1.2)))
+    command = system.submit(JobSpec(A, "/a", walltime=timedelta(minutes=90)))
+    assert command.argv[-2:] == ("ONDECK_WALLTIME=5400.000", "ONDECK_KILL_AFTER=2")
+
+
 def test_submit_gives_data_as_words() -> None:
     spec = JobSpec(A, "/a/x; touch pwned", env={"NAME": "it's\n$(x)"})
     command = LocalBatch().submit(spec)
-    assert command.argv[3:] == ("ondeck-local-submit", "/a/x; touch pwned", A, "NAME=it's\n$(x)")
+    times = ("ONDECK_WALLTIME=", "ONDECK_KILL_AFTER=10")
+    assert command.argv[3:] == ("ondeck-local-submit", "/a/x; touch pwned", A, "NAME=it's\n$(x)", *times)
     for env in ({"A=B": ""}, {"": ""}, {"ONDECK_TOKEN": "x"}, {"A": "\0"}):
         with pytest.raises(WrongName):
             LocalBatch().submit(replace(spec, env=env))

@@ -214,25 +214,27 @@ def test_the_record_of_an_entry_is_what_find_prints() -> None:
     assert record == b"f 7 -2.4999999990 ./.r.deleting/a\xff b\0"
 
 
-EMPTY = b"=hashes 0\0=again 0\0=end 0\0"
+EMPTY = b"=list\0d 1 1.0 ./r\0=hashes 0\0=again 0\0d 1 1.0 ./r\0=end 0\0"
 
 
 def test_an_empty_directory() -> None:
-    assert reading.parse_reading(EMPTY) == reading.Reading([], {}, {}, [], {}, True)
+    assert reading.parse_readings(EMPTY) == ({"r": reading.Reading([], {}, {}, [], {}, True)}, True)
 
 
 @pytest.mark.parametrize("cut", range(len(EMPTY) - 1))
 def test_an_answer_that_is_cut_off_is_none(cut: int) -> None:
     with pytest.raises(ValueError, match=r".*"):
-        reading.parse_reading(EMPTY[:cut])
+        reading.parse_readings(EMPTY[:cut])
 
 
 def one(before: bytes, after: bytes, hashes: bytes = b"") -> reading.Reading:
-    return reading.parse_reading(before + b"=hashes 0\0" + hashes + b"=again 0\0" + after + b"=end 0\0")
+    top, (before, after) = b"d 1 1.0 ./r\0", (part.replace(b"x\0", b"./r/x\0") for part in (before, after))
+    out = b"=list\0" + top + before + b"=hashes 0\0" + hashes + b"=again 0\0" + top + after + b"=end 0\0"
+    return reading.parse_readings(out)[0]["r"]
 
 
 def test_what_changes_while_it_is_read() -> None:
-    digest = b"a" * 64 + b"  ./x\0"
+    digest = b"a" * 64 + b"  ./r/x\0"
     assert one(b"f 1 1.0 x\0", b"f 2 1.0 x\0", digest).changed == {"x": "1 bytes before, 2 bytes after"}
     assert one(b"f 1 1.0 x\0", b"f 1 1.1 x\0", digest).changed == {"x": "other time or kind"}
     assert one(b"f 1 1.0 x\0", b"", digest).changed == {"x": "it vanished"}

@@ -15,21 +15,23 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ondeck.config.sites import Site
 from ondeck.sites.quote import NulInWord, to_bytes, to_text
 from ondeck.sites.transport import (
     Command,
     LocalTransport,
     NoSuchFile,
+    OpensshTransport,
     OutputTooLong,
     Result,
     TransportFailed,
     TransportTimeout,
-    UnknownTransport,
     base,
     keeper,
     local,
     make_transport,
 )
+from ondeck.sites.transport.answer import ERR_LIMIT
 from ondeck.sites.work import Work, WorkCancelled
 
 HERE = LocalTransport("here")
@@ -77,7 +79,7 @@ def test_much_in_and_out_at_once_does_not_block() -> None:
     data = os.urandom(5_000_000)
     result = HERE.run(sh("tee /dev/stderr", input=data), timeout=60)
     assert result.out == data
-    assert result.err == data[: local.ERR_LIMIT]
+    assert result.err == data[:ERR_LIMIT]
 
 
 def test_a_command_need_not_read_its_input() -> None:
@@ -442,7 +444,14 @@ def test_get_what_is_too_long(tmp_path: Path) -> None:
 
 
 def test_transports_by_name() -> None:
-    assert make_transport("lab").name == "lab"
-    assert isinstance(make_transport("lab", "local"), LocalTransport)
-    with pytest.raises(UnknownTransport, match=r"site lab: there is no transport 'telnet'. Known are: local"):
-        make_transport("lab", "telnet")
+    here = make_transport(Site(name="lab", transport="local", work=Path("/work")))
+    assert isinstance(here, LocalTransport)
+    assert (here.name, here.place, here.remote_shell()) == ("lab", "local", None)
+    site = Site(name="lab", transport="openssh", work=Path("/work"), host="far", user="daq", port=2222)
+    far = make_transport(site)
+    assert isinstance(far, OpensshTransport)
+    assert (far.name, far.place) == ("lab", "daq@far:2222")
+    shell = far.remote_shell()
+    assert shell is not None
+    assert shell.host == "daq@far"
+    assert {"BatchMode=yes", "StrictHostKeyChecking=yes", "Port=2222"} <= set(shell.argv)

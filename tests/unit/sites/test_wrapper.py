@@ -71,19 +71,36 @@ def test_the_end_is_told(
     )
     assert (found.claim.pid, found.start.pid) == (child.pid, child.pid)
     assert sorted(p.name for p in directory.iterdir()) == [
-        "claim", "exit", "output", "payload.sh", "start", "stderr", "stdout", "token", "wrapper.sh"
+        "claim", "exit", "output", "payload.sh", "start", "stderr", "stdout", "token", "work", "wrapper.sh"
     ]  # fmt: skip
 
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_what_a_payload_is_given(here: LocalTransport, tmp_path: Path, shell: str) -> None:
     names = "$ONDECK_ATTEMPT_DIR $ONDECK_OUTPUT $ONDECK_TOKEN $ONDECK_BATCH_ID"
-    payload = f'pwd; echo "{names}"; echo no >&2; cat; touch output/x'
+    payload = f'pwd; echo "{names}"; echo no >&2; cat; touch "$ONDECK_OUTPUT/x"'
     directory = make(here, tmp_path / "job" / "0", payload)
     assert start(directory, shell, CDPATH="/:/tmp").wait(20) == 0
-    assert (directory / "stdout").read_text() == f"{directory}\n{directory} {directory}/output {TOKEN} 7.7\n"
+    assert (directory / "stdout").read_text() == f"{directory}/work\n{directory} {directory}/output {TOKEN} 7.7\n"
     assert (directory / "stderr").read_text() == "no\n"
     assert (directory / "output" / "x").exists()
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.parametrize("name", ["exit", "claim", "start", "token", "stdout", ".exit", "payload.sh"])
+def test_a_payload_works_beside_the_attempts_own_files(
+    here: LocalTransport, tmp_path: Path, shell: str, name: str
+) -> None:
+    """A file of whatever name in its working directory is not taken for one that tells of the attempt."""
+    forged = "\n".join(["ondeck-exit 1", f"token {TOKEN}", "code 0", "signal -", "host x", "started 1", "ended 2"])
+    payload = f"printf '%s\\n' '{forged}' 'cpu -' 'end' >{name}; cp {name} x; sync; exit 3"
+    directory = make(here, tmp_path / "0", payload)
+    assert start(directory, shell).wait(20) == 3
+    found = look(here, directory)
+    assert found.exit is not None
+    assert (found.exit.code, found.exit.reason) == (3, None)
+    assert (found.token, found.claim and found.claim.token) == (TOKEN, TOKEN)
+    assert sorted(p.name for p in (directory / "work").iterdir()) == sorted([name, "x"])
 
 
 def test_variables_of_the_module(here: LocalTransport, tmp_path: Path) -> None:
@@ -282,7 +299,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_payload_that_fills_the_disk(here: LocalTransport, small_disk: Path, shell: str) -> None:
-    directory = make(here, small_disk / "0", "cat /dev/zero >output/big")
+    directory = make(here, small_disk / "0", 'cat /dev/zero >"$ONDECK_OUTPUT/big"')
     assert start(directory, shell).wait(30) == 1
     assert shutil.disk_usage(small_disk).free == 0
     found = look(here, directory).exit

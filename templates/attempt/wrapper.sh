@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs payload.sh in the directory of an attempt, at most once however often it is started, and says how it ended.
+# Runs the payload.sh of an attempt, at most once however often it is started, and says how it ended. The payload works
+# in a directory below the attempt's, so that no file it writes there can be taken for one of these.
 # Exit codes: the payload's; 75 another has the claim, nothing was run; 74 claim or start could not be written,
 # nothing was run.
 token={{ token|sh }}
@@ -10,6 +11,9 @@ export {{ name|raw }}={{ value|sh }}
 {{ identity|raw }}
 export ONDECK_BATCH_ID="${ONDECK_BATCH_ID:--}" ONDECK_START_COUNT="${ONDECK_START_COUNT:--}"
 export ONDECK_TOKEN="$token" ONDECK_ATTEMPT_DIR="$dir" ONDECK_OUTPUT="$dir/output"
+# Set by a batch system that leaves the walltime to us: in seconds, as is the time between TERM and KILL.
+walltime=${ONDECK_WALLTIME:-} kill_after=${ONDECK_KILL_AFTER:-10}
+unset ONDECK_WALLTIME ONDECK_KILL_AFTER
 
 say() { printf 'ondeck: %s\n' "$*" >&2; }
 
@@ -73,7 +77,7 @@ pid $$
 at $started
 end"
 printf '%-1000s\n' '' >.exit && sync .exit &&
-    printf '%s\n' "$begun" >.start && sync .start && mkdir output && mv -fT .start start && sync . ||
+    printf '%s\n' "$begun" >.start && sync .start && mkdir output work && mv -fT .start start && sync . ||
     { say "can't write start"; exit 74; }
 
 # A background job of a shell would ignore INT and QUIT.
@@ -89,10 +93,58 @@ for name in HUP INT TERM USR1 USR2; do
     # shellcheck disable=SC2064  # the name of now
     trap "pass_on $name" "$name"
 done
+late=''
+[ -z "$walltime" ] || trap 'late=1 caught=ALRM' ALRM
 # shellcheck disable=SC2086  # some words or none
-$plain sh ./payload.sh >stdout 2>stderr </dev/null &
+(CDPATH='' cd -- "$dir/work" && exec $plain sh "$dir/payload.sh") >stdout 2>stderr </dev/null &
 payload=$!
 [ -z "$early" ] || kill -s "$early" "$payload" 2>/dev/null
+
+# Waits, in a session of its own and without the token, so that it is no part of the job. When the time is over it tells
+# the wrapper (ALRM), and ends all other processes of the job: those that carry the token, and while the wrapper lives
+# those of its session. $1 token, $2 $3 the wrapper and its start, $4 $5 the times.
+# shellcheck disable=SC2016
+watcher='
+token=$1 leader=$2 start=$3
+leads() {
+    { read -r line <"/proc/$leader/stat"; } 2>/dev/null || return
+    set -- ${line##*) }
+    [ "${20:-}" = "$start" ]
+}
+find_others() {
+    others=
+    for file in $(grep -zlaxF "ONDECK_TOKEN=$token" /proc/[0-9]*/environ 2>/dev/null); do
+        pid=${file#/proc/} pid=${pid%/environ}
+        [ "$pid" = "$leader" ] || others="$others $pid"
+    done
+    leads || return 0
+    for file in /proc/[0-9]*/stat; do
+        { read -r line <"$file"; } 2>/dev/null || continue
+        pid=${file#/proc/} pid=${pid%/stat}
+        set -- ${line##*) }
+        case $1 in Z | X | x) continue ;; esac
+        [ "${4:-}" != "$leader" ] || [ "$pid" = "$leader" ] || others="$others $pid"
+    done
+}
+sleep "$4"
+! leads || kill -s ALRM "$leader"
+find_others
+[ -z "$others" ] || { kill -s TERM $others; kill -s CONT $others; }
+end=$(($(date +%s) + $5))
+while find_others; [ -n "$others" ] && [ "$(date +%s)" -lt "$end" ]; do sleep 0.1; done
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    [ -n "$others" ] || break
+    kill -s KILL $others
+    sleep 0.1
+    find_others
+done
+'
+watch=''
+if [ -n "$walltime" ]; then
+    setsid env -u ONDECK_TOKEN -u ONDECK_BATCH_ID sh -c "$watcher" ondeck-walltime \
+        "$token" "$$" "$ticks" "$walltime" "$kill_after" </dev/null >/dev/null 2>&1 &
+    watch=$!
+fi
 
 caught=''
 wait "$payload"
@@ -107,11 +159,19 @@ while [ -n "$caught" ]; do
     *) code=$again ;;
     esac
 done
-trap '' HUP INT TERM USR1 USR2
+# Once the time is over the watcher ends what the payload has left; before that it is not needed any more.
+[ -z "$watch" ] || [ -n "$late" ] || kill -s KILL -- "-$watch" "$watch" 2>/dev/null
+[ -z "$late" ] || wait "$watch"
+trap '' HUP INT TERM USR1 USR2 ALRM
 
 newline='
 '
 ended=$(now)
+reason=-
+if [ -n "$late" ]; then
+    reason=walltime
+    [ "$code" -ne 0 ] || code=124
+fi
 signal=-
 [ "$code" -le 128 ] || [ "$code" -gt 192 ] || signal=$((code - 128))
 stat=$(line_of "/proc/$$/stat")
@@ -131,12 +191,13 @@ host $host
 started $started
 ended $ended
 cpu $cpu
+reason $reason
 end"
 
 # What the payload left must be on disk before anybody hears that it is done.
 find output -exec sync -- {} + 2>/dev/null || say "not all of output could be flushed"
 for pause in 1 5 20 0; do
-    printf '%-1000s\n' "$ending$newline" 1<>.exit && sync .exit && [ "$(head -n 9 .exit)" = "$ending" ] &&
+    printf '%-1000s\n' "$ending$newline" 1<>.exit && sync .exit && [ "$(head -n 10 .exit)" = "$ending" ] &&
         mv -fT .exit exit && sync . && exit "$code"
     say "can't write the exit file"
     sleep "$pause"
